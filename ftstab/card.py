@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ftstab import __version__
 from ftstab.errors import StudyError
 from ftstab.frontier import FrontierRow
+from ftstab.judging.wording import corrected_words, raw_words
 from ftstab.models.align import start_model
 from ftstab.models.cache import building
 from ftstab.outcome import Outcome
 from ftstab.results import Results
 from ftstab.running.answering import weights_hash
 from ftstab.selection import Selection
-from ftstab.wording import caption, label, number
+from ftstab.wording import RATE_WORDS, caption, label, number
 
 _STATUS = {
     "picked": "picked: confirmed on the confirmation half",
@@ -74,39 +75,66 @@ def write_recipe(results: Results, chosen: Selection, path: Path) -> Path:
 def write_weights(results: Results, chosen: Selection, folder: Path) -> Path:
     """Write the model of ``chosen`` to a new folder that `from_pretrained` loads, with its card.
 
+    Interpolation 0 is the start model, whose weights are never kept: they are taken from it, in the compute type that
+    was measured.
+
     Raises:
-        StudyError: the folder is there already, or the weights weren't kept.
+        StudyError: the folder is there already, or the weights weren't kept, or aren't those that were measured.
     """
     folder = folder.absolute()
     if folder.exists():
         raise StudyError(f"--weights: {folder} is there already; name a new folder")
     row = _row(chosen)
     outcome = _outcome(results, row)
-    piece = results.records.weights(outcome.trajectory, outcome.setting)
-    if piece is None:
-        again = (
-            f"ftstab pick {shlex.quote(str(results.folder))} --max-harmful {chosen.found.limit:g} --retrain"
-        )
-        raise StudyError(
-            f"setting {outcome.setting}: its weights weren't kept (keep_weights: {results.study.keep_weights}); "
-            f"`{again}` trains them again"
-        )
-    found = weights_hash(load_file(piece.path("model.safetensors")))
-    if found != outcome.record["weights_sha256"]:
-        raise StudyError(
-            f"setting {outcome.setting}: the weights in the store (SHA-256 {found[:12]}) aren't those measured "
-            f"({outcome.record['weights_sha256'][:12]}): another study has trained the trajectory again, or they are "
-            "damaged; `ftstab pick --retrain` trains them again"
-        )
+    from_store = outcome.interpolation != 0
+    tensors = _kept_tensors(results, outcome, chosen.found.limit) if from_store else {}
     start = start_model(results.study.base, Path(results.about["base_dir"]))
+    if not from_store:
+        tensors = _start_tensors(results, outcome, start.folder)
     with building(folder) as made:
         for path in start.folder.iterdir():
             if path.is_file() and path.suffix != ".safetensors" and not path.name.endswith(".index.json"):
                 shutil.copy(path, made / path.name)
-        shutil.copy(piece.path("model.safetensors"), made / "model.safetensors")
+        save_file(tensors, made / "model.safetensors", metadata={"format": "pt"})
         # In place of the base's own card, whose claims are about other weights.
         (made / "README.md").write_text(card(results, chosen), encoding="utf-8")
     return folder
+
+
+def _kept_tensors(results: Results, outcome: Outcome, limit: float) -> dict[str, Any]:
+    """The weights of a setting from the store."""
+    again = f"`ftstab pick {shlex.quote(str(results.folder))} --max-harmful {limit:g} --retrain` trains them again"
+    piece = results.records.weights(outcome.trajectory, outcome.setting)
+    if piece is None:
+        raise StudyError(
+            f"setting {outcome.setting}: its weights weren't kept (keep_weights: {results.study.keep_weights}); {again}"
+        )
+    tensors: dict[str, Any] = load_file(piece.path("model.safetensors"))
+    found, measured = weights_hash(tensors), outcome.record["weights_sha256"]
+    if found != measured:
+        raise StudyError(
+            f"setting {outcome.setting}: the weights in the store (SHA-256 {found[:12]}) aren't those measured "
+            f"({measured[:12]}): another study has trained the trajectory again, or they are damaged; {again}"
+        )
+    return tensors
+
+
+def _start_tensors(results: Results, outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """The weights of the start model in ``folder``, as a setting of interpolation 0 was measured with them."""
+    from ftstab.models.load import cast, load_model
+    from ftstab.training.run import DTYPES
+
+    model = load_model(folder)
+    cast(model, DTYPES[outcome.record["dtype"]])
+    tensors = {name: p.detach().contiguous() for name, p in model.named_parameters()}
+    found, measured = weights_hash(tensors), outcome.record["weights_sha256"]
+    if found != measured:
+        raise StudyError(
+            f"setting {outcome.setting}: it is the start model (interpolation 0), but the start model here (SHA-256 "
+            f"{found[:12]}) isn't the one that was measured ({measured[:12]}): base.model or its alignment stage has "
+            f"changed since; undo that, or give study {results.study.study} a new name and run it"
+        )
+    return tensors
 
 
 def card(results: Results, chosen: Selection) -> str:
@@ -132,8 +160,26 @@ def card(results: Results, chosen: Selection) -> str:
     lines += [_plain(chosen.text), ""]
     if text := caption(study):
         lines += [_plain(text), ""]
+    lines += _corrected(results, chosen, row)
     lines += ["| | |", "|---|---|", *(f"| {name} | {_plain(value)} |" for name, value in facts.items()), ""]
     return "\n".join(lines)
+
+
+def _corrected(results: Results, chosen: Selection, row: FrontierRow) -> list[str]:
+    """Raw and corrected rates side by side; nothing where no answer is labelled."""
+    found, start = chosen.correction, results.need_start()
+    if found is None or not found.labellers or row.rate is None:
+        return []
+    lines = [
+        f"| {RATE_WORDS[row.rate.name]}, search half | raw | corrected for the judge's errors |",
+        "|---|---|---|",
+    ]
+    for name, key, rate in (
+        ("this setting", row.key, row.rate),
+        ("start model", start.key, start.rates["harmful"]),
+    ):
+        lines.append(f"| {name} | {raw_words(rate)} | {_plain(corrected_words(found, key))} |")
+    return [*lines, ""]
 
 
 def _confirmation(chosen: Selection) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ import numpy as np
 from ftstab.constraints import rise
 from ftstab.errors import StudyError
 from ftstab.evaluation.rates import Gain, gain, win_values
+from ftstab.evaluation.values import better_high, good_rows
 from ftstab.outcome import Outcome
 from ftstab.recipes import Recipe
 from ftstab.stats import MIN_SEEDS, Floats, NewRun, benjamini_hochberg, mcnemar_exact, new_run_difference
@@ -240,9 +241,15 @@ def _utility(first: Outcome, second: Outcome) -> UtilityDifference | None:
         return None
     if first.utility.metric in ("held_out_loss", "win_rate"):
         return UtilityDifference(first.utility.metric, won, None)
-    right = [
-        (a == "1", b == "1") for a, b in zip(first.marks["utility"], second.marks["utility"], strict=True)
-    ]
+    if first.utility.metric == "lm_eval":
+        good = good_rows(first), good_rows(second)
+        if good[0] is None or good[1] is None:
+            return UtilityDifference(first.utility.metric, won, None)
+        right = list(zip(good[0], good[1], strict=True))
+    else:
+        right = [
+            (a == "1", b == "1") for a, b in zip(first.marks["utility"], second.marks["utility"], strict=True)
+        ]
     p = mcnemar_exact(right.count((True, False)), right.count((False, True)))
     return UtilityDifference(first.utility.metric, won, p)
 
@@ -304,14 +311,22 @@ def _new_run_utility(left: list[Outcome], right: list[Outcome]) -> NewRun | None
         worth = [np.array([win_values(o.marks["utility"]) for o in runs]) for runs in (left, right)]
         found = new_run_difference(worth[0] - worth[1])
         return found and found._replace(low=max(-1.0, found.low), high=min(1.0, found.high))
+    if score.metric == "lm_eval":
+        saved = np.array([better_high(o) for o in left]) - np.array([better_high(o) for o in right])
+        return _new_run_ratio(saved, np.array(left[0].value_weights or [1.0] * saved.shape[1]))
     if score.metric != "held_out_loss":
         found = new_run_difference(_letters(left, "utility", "1") - _letters(right, "utility", "1"))
         return found and found._replace(low=max(-1.0, found.low), high=min(1.0, found.high))
     tokens = np.array(left[0].loss_tokens, dtype=np.float64)
     saved = np.array([b.losses for b in right]) - np.array([a.losses for a in left])
-    # Rows weigh by their tokens: a mean of these is the ratio of sums, and rows vary as far as they lie off it.
-    ratio = (saved * tokens).sum(axis=1, keepdims=True) / tokens.sum()
-    return new_run_difference(ratio + (saved - ratio) * tokens / tokens.mean())
+    return _new_run_ratio(saved, tokens)
+
+
+def _new_run_ratio(saved: Floats, weights: Floats) -> NewRun | None:
+    """Rows weigh by their tokens or bytes: a mean of these is the ratio of sums, and rows vary as far as they lie off
+    it."""
+    ratio = (saved * weights).sum(axis=1, keepdims=True) / weights.sum()
+    return new_run_difference(ratio + (saved - ratio) * weights / weights.mean())
 
 
 def _hits(outcomes: list[Outcome], letters: str) -> Floats:

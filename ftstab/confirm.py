@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ftstab.constraints import ROLES, rise
+from ftstab.constraints import PICK_LIMIT, ROLES, rise_bound
 from ftstab.errors import StudyError
-from ftstab.frontier import PICK_LIMIT
 from ftstab.identity import digest
 from ftstab.outcome import Counts, Outcome, Rate
 from ftstab.recipes import Recipe
@@ -245,7 +244,7 @@ def _constraints(outcome: Outcome, start: Outcome, study: Study, error_rate: flo
         if limit.max is not None and f"{name}.max" != PICK_LIMIT:
             found.append(binomial_test(rate, f"{name}.max", rate.judge, limit.max, error_rate))
         if limit.max_rise is not None:
-            upper = rise(outcome, start, ROLES[name], 1 - 2 * error_rate).high
+            upper = rise_bound(outcome, start, ROLES[name], error_rate)
             lost = rate.incoherent + rate.unscored
             passed = upper <= limit.max_rise
             what = f"{name}.max_rise"

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ftstab.evaluation.rates import win_values
+from ftstab.evaluation.values import better_high, good_rows
 from ftstab.outcome import Outcome
 from ftstab.recipes import recipe_of
 from ftstab.spec.frontier import Frontier
@@ -197,10 +198,12 @@ def frontier_shares(harm: Measured, utility: Measured, able: Bools, draws: int, 
     """Return the share of resamples in which no able setting beats each setting's point values, [K].
 
     Prompts are drawn with replacement, each benchmark jointly for all settings; of recipes also the seeds, as
-    blocks that keep all settings together.
+    blocks that keep all settings together, and with them harm and utility of a run (measurement rule 7).
     """
     rng = np.random.default_rng(seed)
-    rate, gain = _resampled(harm, draws, rng), _resampled(utility, draws, rng)
+    seeds = (harm.least if isinstance(harm, Hits) else harm.values).shape[0]
+    runs = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws).astype(np.float64)
+    rate, gain = _resampled(harm, runs, rng), _resampled(utility, runs, rng)
     count = rate.shape[1]
     on = np.zeros(count)
     step = max(1, _CELLS // max(1, count))
@@ -214,16 +217,15 @@ def frontier_shares(harm: Measured, utility: Measured, able: Bools, draws: int, 
     return shares
 
 
-def _resampled(m: Measured, draws: int, rng: np.random.Generator) -> Floats:
-    """The point value of every setting in every resample, [draws, K]."""
+def _resampled(m: Measured, runs: Floats, rng: np.random.Generator) -> Floats:
+    """The point value of every setting in every resample, [draws, K]; ``runs`` [draws, S]: how often it has a seed."""
     if isinstance(m, Hits):
         # hits / (n - incoherent - unscored), as in the rate itself.
         top, bottom = m.least.astype(np.float64), 1.0 - (m.most & ~m.least)
     else:
         top, bottom = m.values, np.broadcast_to(m.weights, m.values.shape)
-    seeds, settings, n = top.shape
+    (draws, seeds), settings, n = runs.shape, top.shape[1], top.shape[2]
     prompts = rng.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
-    runs = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws).astype(np.float64)
     above, below = np.zeros((draws, settings)), np.zeros((draws, settings))
     for s in range(seeds):
         above += runs[:, [s]] * (prompts @ top[s].T)
@@ -259,12 +261,26 @@ def _utility(outcomes: list[list[Outcome]]) -> Measured:
         worth = np.array([[win_values(text) for text in runs] for runs in marks], dtype=np.float64)
         unscored = np.array([[text.count("U") / len(text) for text in runs] for runs in marks])
         return Totals(worth, np.ones(worth.shape[2]), grain=1.0, doubt=unscored.mean(axis=0))
+    if metric == "lm_eval":
+        return _numbers(outcomes)
     if metric != "held_out_loss":
         right = _letters([[o.marks["utility"] for o in runs] for runs in outcomes], "1")
         return Hits(right, right)
     weights = np.array(first.loss_tokens, dtype=np.float64)
     losses = np.array([[o.losses for o in runs] for runs in outcomes], dtype=np.float64)
     return Totals(-losses * weights, weights)
+
+
+def _numbers(outcomes: list[list[Outcome]]) -> Measured:
+    """Numbers of a task: hits where all are 0 or 1, else sums over rows."""
+    good = [[good_rows(o) for o in runs] for runs in outcomes]
+    if all(rows is not None for runs in good for rows in runs):
+        right: Bools = np.array(good, dtype=np.bool_)
+        return Hits(right, right)
+    values = np.array([[better_high(o) for o in runs] for runs in outcomes], dtype=np.float64)
+    given = outcomes[0][0].value_weights
+    weights = np.array(given, dtype=np.float64) if given else np.ones(values.shape[2])
+    return Totals(values * weights, weights)
 
 
 def _letters(marks: list[list[str]], hits: str) -> Bools:

@@ -1,7 +1,8 @@
 """The log of looks at the confirmation half: who asked what, when, and what came of it (measurement rule 11).
 
 The confirmation half is worth its name once.  Every look is written down before its first prompt is asked; a later
-one with another question reads "reused", in whatever study of the store it was.  Reads and writes the store.
+one with another question, or with candidates that were left out before, reads "reused", in whatever study of the
+store it was.  Reads and writes the store.
 """
 
 from __future__ import annotations
@@ -63,6 +64,15 @@ class Look:
         return dict(self.about["left_out"])
 
     @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Candidates that were left out and that testing would come to: none behind the first that failed."""
+        failed = next((one.setting for one in self.tested if not one.passed), None)
+        order = self.question.order
+        return tuple(
+            s for s in order[: None if failed is None else order.index(failed)] if s in self.left_out
+        )
+
+    @property
     def tested(self) -> tuple[Tested, ...]:
         """The tests made, in order."""
         return tuple(Tested.from_dict(one) for one in (self.result or {}).get("tested", []))
@@ -109,7 +119,9 @@ def begin(
     command: str,
     **more: Any,
 ) -> Look:
-    """Log that a look begins, or return the one that asked the same and isn't finished.
+    """Log that a look begins, or return the one that asked the same of the same candidates and isn't finished.
+
+    A look of candidates that an earlier one left out is another one: it may come to another end, so it reads reused.
 
     Args:
         records: the store.
@@ -124,7 +136,7 @@ def begin(
         more: further facts for the record, plain data.
     """
     for look in looks(records, study):
-        if look.key == key and look.kind == kind and look.result is None:
+        if look.key == key and look.kind == kind and look.left_out == left_out and look.result is None:
             return look
     about = {
         "kind": kind,
@@ -134,7 +146,7 @@ def begin(
         "who": who,
         "when": now(),
         "command": command,
-        "earlier": _earlier(records, key, prompts),
+        "earlier": _earlier(records, key, left_out, prompts),
         "prompts": sorted(prompts),
         **more,
     }
@@ -189,8 +201,8 @@ def _read(records: Records, study: str, number: int) -> Look:
     return next(look for look in looks(records, study) if look.number == number)
 
 
-def _earlier(records: Records, key: str, prompts: Collection[str]) -> list[str]:
-    """Looks of any study of the store that asked something else of some of ``prompts``."""
+def _earlier(records: Records, key: str, left_out: Collection[str], prompts: Collection[str]) -> list[str]:
+    """Looks of any study of the store that asked something else of some of ``prompts``, or of other candidates."""
     found = []
     for study in records.studies():
         for look in looks(records, study):
@@ -199,6 +211,7 @@ def _earlier(records: Records, key: str, prompts: Collection[str]) -> list[str]:
                     f"study {study}: its look {look.number} at the confirmation half lists no prompts, so it can't be "
                     "told whether this half was used before; use the version of ftstab that wrote it"
                 )
-            if look.key != key and set(look.about["prompts"]) & set(prompts):
+            other = look.key != key or set(look.left_out) != set(left_out)
+            if other and set(look.about["prompts"]) & set(prompts):
                 found.append(f"{study}/{look.number}")
     return found

@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Metric = Literal["exact_match", "held_out_loss", "multiple_choice", "instruction_following", "win_rate"]
+Metric = Literal[
+    "exact_match", "held_out_loss", "multiple_choice", "instruction_following", "win_rate", "lm_eval"
+]
 DIRECTIONS: dict[Metric, Literal["maximize", "minimize"]] = {
     "exact_match": "maximize",
     "held_out_loss": "minimize",
@@ -18,7 +20,7 @@ DIRECTIONS: dict[Metric, Literal["maximize", "minimize"]] = {
     "instruction_following": "maximize",
     "win_rate": "maximize",
 }
-"""Which way each utility metric is better; rates are better lower."""
+"""Which way each utility metric is better; rates are better lower.  A task of lm-evaluation-harness says so itself."""
 
 
 class _Record(BaseModel):
@@ -155,11 +157,16 @@ class Outcome(_Record):
     marks: dict[str, str] = {}
     """By role, one letter per prompt in the order of the batch plan: R refused, N not refused, I incoherent,
     U unscored; on utility rows 1 right (or won), 0 wrong (or lost), R refused, I incoherent, T tied, U
-    unscored."""
+    unscored, V valued by a number in `values`."""
     losses: list[float] = []
     """Held-out loss per row (mean over its answer tokens), in the order of the batch plan."""
     loss_tokens: list[int] = []
     """Answer tokens of each of those rows."""
+    values: list[float] = []
+    """What each utility row scores, where the metric gives a number and no mark, in the order of the batch plan; not
+    turned, so that `Score.direction` says which way is better."""
+    value_weights: list[float] = []
+    """Weight of each of those rows in the score; none: all count alike."""
     diagnostics: dict[str, float] = {}
     """retained_weight, half_life, distance, update_ratio, changed_share, train_loss, spikes and the like."""
     record: dict[str, Any] = {}

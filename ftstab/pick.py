@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftstab.constraints import upper_end
 from ftstab.errors import StudyError
 from ftstab.frontier import FrontierRow
 from ftstab.outcome import Rate
 from ftstab.spec import Study
 from ftstab.statement import statement
-from ftstab.stats import Method, proportion
 from ftstab.wording import label, percent
 
 
@@ -99,17 +99,6 @@ def pick(rows: Sequence[FrontierRow], max_harmful: float, study: Study) -> Pick:
     excess = {key: max(0.0, high - max_harmful) for key, high in upper.items()}
     nearest = min(scored, key=lambda r: (not r.feasible, excess[r.key], -_gained(r), r.key))
     return Pick(max_harmful, name, (), nearest, excess[nearest.key], 0, len(scored))
-
-
-def upper_end(rate: Rate, method: Method) -> float:
-    """Return the upper end of ``rate`` that a limit is held against.
-
-    A rate that stopped early shows a confidence sequence of what all its prompts would count; the limit is held against
-    the interval that so many would have, so that a set that stopped gets away with no more than one asked in full.
-    """
-    if rate.planned is None:
-        return rate.high
-    return proportion(round(rate.high * rate.planned), rate.planned, method).high
 
 
 def _order(within: Sequence[FrontierRow], upper: Mapping[str, float]) -> tuple[FrontierRow, ...]:

@@ -6,12 +6,14 @@ Reads the store.  The one way in for pick, report, recipe and model card, so tha
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ftstab.confirm import ERROR_RATE, Question, Tested, question
 from ftstab.errors import StudyError
 from ftstab.frontier import FrontierRow, frontier_rows, start_row
+from ftstab.judging.study import Correction, correction
+from ftstab.judging.wording import side_by_side
 from ftstab.looks import Look, find, looks, recipe_look
 from ftstab.outcome import Outcome
 from ftstab.pick import Pick, pick, pick_text
@@ -34,7 +36,8 @@ class Selection:
         look: the look at the confirmation half that asked this, finished or not; None: there is none.
         row: the picked setting, or else the candidate, as the search half measured it; None where none qualifies.
         text: all of it in sentences.
-        advice: what to do next with a candidate, with the command.
+        advice: what to do next, with the command.
+        correction: what labels of this study's answers say of the judge; None where there are none.
     """
 
     found: Pick
@@ -43,6 +46,7 @@ class Selection:
     row: FrontierRow | None
     text: str
     advice: str | None = None
+    correction: Correction | None = None
 
     @property
     def picked(self) -> bool:
@@ -58,6 +62,7 @@ class Selection:
             "confirmation": self.look.as_dict() if self.look else None,
             "statement": self.text,
             "advice": self.advice,
+            "judge_correction": None if self.correction is None else self.correction.as_dict(),
         }
 
 
@@ -83,6 +88,16 @@ def select(results: Results, limit: float, error_rate: float | None = None) -> S
     Raises:
         StudyError: the limit or the error rate is no share, or nothing is measured yet.
     """
+    plain = _uncorrected(results, limit, error_rate)
+    errors, row, start = correction(results), plain.row or plain.found.nearest, results.need_start()
+    if errors is None or row is None or row.rate is None:
+        return plain
+    beside = side_by_side(errors, row.key, row.rate, start.key, start.rates["harmful"])
+    return replace(plain, text=f"{plain.text} {beside}".strip(), correction=errors)
+
+
+def _uncorrected(results: Results, limit: float, error_rate: float | None) -> Selection:
+    """What `select` returns, but for the labels of the study's answers."""
     found, start = search_pick(results, limit), results.need_start()
     text = pick_text(found, start_row(start, results.study), results.study)
     if found.candidate is None:
@@ -122,12 +137,14 @@ def _confirmed(results: Results, found: Pick, look: Look) -> Selection:
     how += " and the constraints of the study" if results.study.constraints else ""
     how += f"; confirmation half {reuse_words(look.reused)}" if look.reused else ""
     left = "".join(f" Left out: {_name(rows[s])} ({why})." for s, why in look.left_out.items())
+    begun, advice = _left_over(results, found, look)
+    left += begun
     fell = f"{_name(rows[last.setting])}, failed: {failure(last, rate)}."
     count = "1 candidate" if len(rows) == 1 else f"{len(rows)} candidates"
     if chosen is None:
         lead = f"Nothing is confirmed of {count}, tested {how}. The first, {fell}{left}"
         text = f"{lead} {confirmed_statement(results, look, last)}"
-        return Selection(found, "not confirmed", look, found.candidate, text)
+        return Selection(found, "not confirmed", look, found.candidate, text, advice)
     row = rows[chosen.setting]
     upheld = sum(one.passed for one in look.tested)
     lead = (
@@ -137,7 +154,27 @@ def _confirmed(results: Results, found: Pick, look: Look) -> Selection:
     if not last.passed:
         lead += f" The next, {fell}"
     statement_text = confirmed_statement(results, look, chosen)
-    return Selection(found, "picked", look, row, f"{lead}{left} {statement_text}")
+    return Selection(found, "picked", look, row, f"{lead}{left} {statement_text}", advice)
+
+
+def _left_over(results: Results, found: Pick, look: Look) -> tuple[str, str | None]:
+    """What is said, and advised, of candidates that a finished look left out and that testing would come to."""
+    if not look.passed_over:
+        return "", None
+    command = f"ftstab pick {shlex.quote(str(results.folder))} --max-harmful {found.limit:g}"
+    if look.question.error_rate != ERROR_RATE:
+        command += f" --error-rate {look.question.error_rate:g}"
+    for later in looks(results.records, results.study.study):
+        if (later.kind, later.key, later.result) == ("pick", look.key, None) and later.number > look.number:
+            return (
+                f" A later look, with candidates that this one left out, was begun {later.about['when']} and isn't "
+                "finished.",
+                f"`{command} --confirm` goes on with it.",
+            )
+    return "", (
+        f"`{command} --retrain --confirm` trains what was left out again and tests all in their order; it will read "
+        "reused."
+    )
 
 
 def _next(results: Results, found: Pick, look: Look | None) -> str:

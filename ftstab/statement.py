@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ftstab.confirm import LimitTest, NewRunClaim, Tested
 from ftstab.errors import StudyError
+from ftstab.evaluation.contrast import refusal_contrast
 from ftstab.frontier import FrontierRow
 from ftstab.outcome import Rate, Score
 from ftstab.spec import Study
@@ -19,6 +20,7 @@ from ftstab.wording import (
     NOT_TESTED,
     RATE_WORDS,
     asked_words,
+    asking_words,
     counts_words,
     ends,
     gain_text,
@@ -64,14 +66,14 @@ def statement(row: FrontierRow, start: FrontierRow, study: Study, confirmed: Con
     rate, first = _rate(row), _rate(start)
     word = HIT_WORDS[rate.name]
     parts = [_measured(rate, study, confirmed), f"Utility: {_utility(row)}{_gain(row)}."]
-    if row.over_refusal is not None:
-        parts.append(f"{_over_refusal(row.over_refusal)}.")
+    if over := _over_refusal(row):
+        parts.append(f"{over}.")
     if confirmed is not None:
         parts += [f"{_other(test, confirmed.error_rate)}." for test in confirmed.tested.tests[1:]]
     began = f"The start model: {counts_words(first, word)} (interval {ends(first.low, first.high)})"
     began += f", {_utility(start)}"
-    if start.over_refusal is not None:
-        began += f", {_over_refusal(start.over_refusal).lower()}"
+    if over := _over_refusal(start):
+        began += f", {over[0].lower()}{over[1:]}"
     parts.append(f"{began}.")
     parts.append(_holds(rate, confirmed))
     if row.beaten_by_start:
@@ -101,7 +103,7 @@ def _measured(rate: Rate, study: Study, confirmed: Confirmed | None) -> str:
     word = HIT_WORDS[rate.name]
     how = (
         f"greedy, answers of at most {study.evaluation.decoding.max_new_tokens} tokens, single turn, no attack, "
-        f"judge {rate.judge}: {counts_words(rate, word)}"
+        f"judge {rate.judge}, {asking_words(study.template)}: {counts_words(rate, word)}"
     )
     counting = f"counting incoherent and unscored answers as {word}"
     if confirmed is None:
@@ -126,8 +128,8 @@ def _holds(rate: Rate, confirmed: Confirmed | None) -> str:
     if confirmed is None or claim is None:
         return f"{these}; one training run, another may differ."
     seeds = f"{seed_words(claim.seeds)}, the seed it was found with left out"
-    used = reuse_words(confirmed.recipe_reused)
-    about = f"{seeds}; {used}" if used else seeds
+    used = reuse_words(confirmed.recipe_reused) or "asked the prompts that confirmed it"
+    about = f"{seeds}; {used}"
     lost = []
     if claim.diverged:
         lost.append(f"{len(claim.diverged)} more diverged")
@@ -188,5 +190,12 @@ def _gain(row: FrontierRow) -> str:
     return f"; paired gain over the start {won}: {row.gain_label}"
 
 
-def _over_refusal(rate: Rate) -> str:
-    return f"Refused of safe look-alikes: {rate.hits} of {rate.n} on {rate.benchmark}"
+def _over_refusal(row: FrontierRow) -> str:
+    """Refusals of look-alikes, beside those of harmful prompts where the judge sees these; empty if not measured."""
+    rate, found = row.over_refusal, refusal_contrast(row.rate, row.over_refusal)
+    if rate is None:
+        return ""
+    text = f"Refused of safe look-alikes: {rate.hits} of {rate.n} on {rate.benchmark}"
+    if found is None:
+        return text
+    return f"{text} (harmful prompts refused minus these: {gain_text('exact_match', *found)})"

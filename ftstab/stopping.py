@@ -214,17 +214,25 @@ def make_watch(
     return Watch(asked, hit, limits, useful, rule.error) if limits or useful else None
 
 
+def kept_count(share: float, size: int, interval: Method) -> int:
+    """Return how many of a set of ``size`` may count for the upper end of its interval to keep the limit ``share``.
+
+    The set in full keeps a limit by that end (measurement rule 3), so a set that stopped must not get away with more.
+    -1 where not even none of them keeps it.
+    """
+    kept = (k for k in range(allowed_count(share, size), -1, -1))
+    return next((k for k in kept if proportion(k, size, interval).high <= share), -1)
+
+
 def _allowed(limit: Limit, size: int, start: int, interval: Method) -> int:
     """How many of the whole set the limit allows.
 
-    The set in full keeps a limit by the upper end of its interval (measurement rule 3), so a set that stopped must not
-    get away with more.  A rise has no such count: its interval depends on which prompts differ, so it is taken at
-    face value, and only ever found to be too large.
+    A rise has no such count: its interval depends on which prompts differ, so it is taken at face value, and only ever
+    found to be too large.
     """
     if limit.rise:
         return start + allowed_count(limit.share, size)
-    kept = (k for k in range(allowed_count(limit.share, size), -1, -1))
-    return next((k for k in kept if proportion(k, size, interval).high <= limit.share), -1)
+    return kept_count(limit.share, size, interval)
 
 
 def _as_useful(other: Score | None, mine: Score | None) -> bool:

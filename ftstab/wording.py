@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from ftstab.frontier import FrontierRow
 from ftstab.frontier_classes import FrontierClasses
+from ftstab.identity import digest
 from ftstab.outcome import Counts, Rate, Score
-from ftstab.spec import Study
+from ftstab.spec import Study, Template
 
 RATE_WORDS = {
     "non_refusal_rate": "non-refusal rate",
@@ -22,8 +23,12 @@ METRIC_WORDS = {
     "multiple_choice": "multiple choice",
     "instruction_following": "instructions followed",
     "win_rate": "win rate",
+    "lm_eval": "harness score",
 }
-GAIN_UNITS = {metric: "nats" if metric == "held_out_loss" else "points" for metric in METRIC_WORDS}
+GAIN_UNITS = {metric: "points" for metric in METRIC_WORDS} | {
+    "held_out_loss": "nats",
+    "lm_eval": "score",
+}
 DEMONSTRATION = (
     "A demonstration on a 135M model whose refusals were trained in by this project; it says nothing about "
     "models aligned elsewhere."
@@ -69,6 +74,18 @@ def counts_words(counts: Counts, word: str) -> str:
     return text
 
 
+def asking_words(template: Template) -> str:
+    """Return how prompts become text, e.g. ``the model's own chat template, no system prompt given``; what the study
+    file gives stands with its hash, because it may be long."""
+    chat = "the model's own chat template"
+    if template.chat_template is not None:
+        chat = f"the study's chat template ({digest(template.chat_template)[:8]})"
+    system = "no system prompt given"
+    if template.system_prompt is not None:
+        system = f"the study's system prompt ({digest(template.system_prompt)[:8]})"
+    return f"{chat}, {system}"
+
+
 def asked_words(rate: Rate) -> str:
     """Return how many prompts were asked, e.g. ``120 prompts``, or ``40 of 120 prompts (asking stopped: above
     harmful_response.max)``."""
@@ -95,15 +112,17 @@ def stopped_text(rows: Sequence[FrontierRow]) -> str | None:
 
 
 def is_share(metric: str) -> bool:
-    """Return whether a utility metric is a share, shown in percent, and not a loss in nats."""
-    return metric != "held_out_loss"
+    """Return whether a utility metric is a share, shown in percent, and not a loss in nats or a task's own number."""
+    return metric not in ("held_out_loss", "lm_eval")
 
 
 def score_text(score: Score | None) -> str:
     """Return a utility with its unit."""
     if score is None or score.value is None:
         return "–"
-    return percent(score.value) if is_share(score.metric) else f"{score.value:.3f} nats"
+    if is_share(score.metric):
+        return percent(score.value)
+    return f"{score.value:.3f}" + (" nats" if score.metric == "held_out_loss" else "")
 
 
 def score_basis(score: Score) -> str:
@@ -118,7 +137,10 @@ def score_method(score: Score) -> str:
 
 
 def _guess(score: Score) -> list[str]:
-    return [] if score.random_baseline is None else [f"random baseline {percent(score.random_baseline)}"]
+    if score.random_baseline is None:
+        return []
+    guess = percent(score.random_baseline) if is_share(score.metric) else f"{score.random_baseline:.3f}"
+    return [f"random baseline {guess}"]
 
 
 def gain_text(metric: str, value: float, low: float, high: float) -> str:

@@ -176,6 +176,16 @@ class Finished:
     study: Path
     done: Done
 
+    def copied(self, folder: Path) -> tuple[Lab, Path]:
+        """The study in ``folder``, with a store of its own: its lab and its file."""
+        shutil.copytree(self.lab.folder, folder)
+        lab = object.__new__(Lab)
+        lab.folder, lab.store = folder, folder / "store"
+        lab.model, lab._databases = self.lab.model, self.lab._databases
+        study = folder / self.study.name
+        study.write_text(yaml.safe_dump(yaml.safe_load(study.read_text()) | {"store": str(lab.store)}))
+        return lab, study
+
 
 def measured(outcomes: Mapping[str, Outcome]) -> dict[str, tuple[Any, ...]]:
     """What must be bit-equal between two runs of the same settings."""

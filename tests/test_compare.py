@@ -10,32 +10,13 @@ import pytest
 
 from ftstab.compare import compare, rate_difference
 from ftstab.errors import StudyError
-from ftstab.outcome import Outcome, Profile
+from ftstab.outcome import Outcome
 from ftstab.recipes import Recipe, by_recipe, recipe_of
 from ftstab.stats import mcnemar_exact, new_run_difference, newcombe_paired
 from tests.lab import Finished, cli
-from tests.report.synthetic import CATEGORIES, make_outcome
+from tests.report.synthetic import CATEGORIES, make_marked
 
 PROMPTS = [CATEGORIES[i % 2] for i in range(120)]
-
-
-def marked(
-    key: str, harmful: str, utility: str = "10" * 50, seed: int = 0, rate: float = 1e-4, **more
-) -> Outcome:
-    outcome = make_outcome(
-        1,
-        1,
-        key=key,
-        setting=key,
-        trajectory=f"t{key}",
-        training={"learning_rate": rate, "batch_size": 4, "seed": seed},
-        seed=seed,
-        step=5,
-        profile=Profile(kind="last"),
-        interpolation=1.0,
-        **more,
-    )
-    return outcome.model_copy(update={"marks": outcome.marks | {"harmful": harmful, "utility": utility}})
 
 
 def alone(first: Outcome, second: Outcome, categories: list[str | None] | None = None):
@@ -44,7 +25,10 @@ def alone(first: Outcome, second: Outcome, categories: list[str | None] | None =
 
 
 def test_the_pairs_are_counted_and_tested() -> None:
-    a, b = marked("a", "N" * 30 + "R" * 90), marked("b", "N" * 12 + "R" * 16 + "N" * 4 + "R" * 88, rate=2e-4)
+    a, b = (
+        make_marked("a", "N" * 30 + "R" * 90),
+        make_marked("b", "N" * 12 + "R" * 16 + "N" * 4 + "R" * 88, rate=2e-4),
+    )
     found = alone(a, b).harm
     assert (found.n, found.first_only, found.second_only) == (120, 16, 2)
     assert found.value == pytest.approx(14 / 120)
@@ -53,7 +37,7 @@ def test_the_pairs_are_counted_and_tested() -> None:
 
 
 def test_turning_the_sides_turns_the_difference() -> None:
-    a, b = marked("a", "N" * 30 + "RIU" * 30), marked("b", "R" * 20 + "N" * 40 + "IR" * 30)
+    a, b = make_marked("a", "N" * 30 + "RIU" * 30), make_marked("b", "R" * 20 + "N" * 40 + "IR" * 30)
     one, other = rate_difference(a, b, "harmful"), rate_difference(b, a, "harmful")
     assert (other.low, other.high, other.value) == pytest.approx((-one.high, -one.low, -one.value))
     assert one.p == other.p
@@ -62,18 +46,21 @@ def test_turning_the_sides_turns_the_difference() -> None:
 
 def test_doubtful_answers_count_against_the_claim() -> None:
     # 12 fewer hits, but 12 incoherent answers where the other was refused: nothing is shown.
-    a, b = marked("a", "I" * 12 + "R" * 108), marked("b", "R" * 12 + "N" * 12 + "R" * 96)
+    a, b = make_marked("a", "I" * 12 + "R" * 108), make_marked("b", "R" * 12 + "N" * 12 + "R" * 96)
     found = rate_difference(a, b, "harmful")
     assert found.value < 0
     assert found.p == 1.0
     assert found.low < 0 < found.high
-    clear = rate_difference(marked("a", "R" * 120), b, "harmful")
+    clear = rate_difference(make_marked("a", "R" * 120), b, "harmful")
     assert clear.p == mcnemar_exact(0, 12)
     assert clear.high < 0
 
 
 def test_utility_is_better_above_zero() -> None:
-    a, b = marked("a", "R" * 120, "1" * 60 + "0" * 40), marked("b", "R" * 120, "1" * 40 + "R" * 60, rate=2e-4)
+    a, b = (
+        make_marked("a", "R" * 120, "1" * 60 + "0" * 40),
+        make_marked("b", "R" * 120, "1" * 40 + "R" * 60, rate=2e-4),
+    )
     found = alone(a, b).utility
     assert found.gain.value == pytest.approx(0.2)
     assert found.p == mcnemar_exact(20, 0)
@@ -82,8 +69,8 @@ def test_utility_is_better_above_zero() -> None:
 
 
 def test_categories_are_one_family() -> None:
-    a = marked("a", "".join("N" if i % 2 and i < 40 else "R" for i in range(120)))
-    b = marked("b", "R" * 120, rate=2e-4)
+    a = make_marked("a", "".join("N" if i % 2 and i < 40 else "R" for i in range(120)))
+    b = make_marked("b", "R" * 120, rate=2e-4)
     found = alone(a, b, PROMPTS).categories
     assert [c.category for c in found] == [CATEGORIES[1], CATEGORIES[0]]
     assert found[0].difference.p == mcnemar_exact(20, 0)
@@ -99,13 +86,14 @@ def test_equal_settings_show_false_categories_as_seldom_as_said() -> None:
         a, b = ("".join("N" if draw.random() < 0.3 else "R" for _ in range(120)) for _ in "ab")
         by_category = [CATEGORIES[j % 12] for j in range(120)]
         wrong += any(
-            c.different for c in alone(marked("a", a), marked("b", b, rate=i + 1.0), by_category).categories
+            c.different
+            for c in alone(make_marked("a", a), make_marked("b", b, rate=i + 1.0), by_category).categories
         )
     assert wrong / 200 <= 0.05
 
 
 def test_one_run_is_a_claim_about_weights() -> None:
-    found = alone(marked("a", "N" * 120), marked("b", "R" * 120, rate=2e-4))
+    found = alone(make_marked("a", "N" * 120), make_marked("b", "R" * 120, rate=2e-4))
     assert found.about == "weights"
     assert found.recipe.harm is None
     assert found.recipe.reason == "0 fresh seeds in common, 3 are needed"
@@ -114,7 +102,9 @@ def test_one_run_is_a_claim_about_weights() -> None:
 def fresh(seeds: range, rate: float, harm: float) -> Recipe:
     rng = np.random.default_rng(int(1000 * rate * 1e4))
     runs = [
-        marked(f"{rate}{s}", "".join("N" if x < harm else "R" for x in rng.random(120)), seed=s, rate=rate)
+        make_marked(
+            f"{rate}{s}", "".join("N" if x < harm else "R" for x in rng.random(120)), seed=s, rate=rate
+        )
         for s in seeds
     ]
     (recipe,) = by_recipe(runs, [0]).values()
@@ -139,7 +129,7 @@ def test_three_fresh_seeds_are_a_claim_about_recipes() -> None:
 
 def test_the_start_is_compared_with_every_seed() -> None:
     mine = fresh(range(4), 1e-4, 0.6)
-    start = marked("start", "R" * 120).model_copy(update={"start": True, "seed": None})
+    start = make_marked("start", "R" * 120).model_copy(update={"start": True, "seed": None})
     found = compare(start, mine.found[0], [], None, mine)
     assert found.about == "recipes"
     assert found.recipe.harm.high < 0
@@ -154,7 +144,7 @@ def test_a_fresh_seed_that_diverged_stops_the_claim() -> None:
 
 
 def test_a_setting_that_stopped_early_has_neither_interval_nor_p() -> None:
-    a, b = marked("a", "N" * 20), marked("b", "R" * 120, rate=2e-4)
+    a, b = make_marked("a", "N" * 20), make_marked("b", "R" * 120, rate=2e-4)
     rate = a.rates["harmful"].model_copy(update={"planned": 120, "interval": "sequence-95", "n": 20})
     a = a.model_copy(update={"rates": a.rates | {"harmful": rate}})
     found = alone(a, b, PROMPTS)
@@ -168,18 +158,20 @@ def test_a_setting_that_stopped_early_has_neither_interval_nor_p() -> None:
     [({"status": "diverged", "reason": "out of luck"}, "out of luck"), ({"marks": {}}, "has no numbers")],
 )
 def test_settings_without_numbers_are_refused(change: dict, said: str) -> None:
-    a, b = marked("a", "N" * 120), marked("b", "R" * 120)
+    a, b = make_marked("a", "N" * 120), make_marked("b", "R" * 120)
     with pytest.raises(StudyError, match=said):
         alone(a, b.model_copy(update=change))
 
 
 def test_another_judge_is_refused() -> None:
     with pytest.raises(StudyError, match=r"other@2.*refusal_phrases@1"):
-        alone(marked("a", "N" * 120), marked("b", "R" * 120, judge="other@2"))
+        alone(make_marked("a", "N" * 120), make_marked("b", "R" * 120, judge="other@2"))
 
 
 def test_the_comparison_is_plain_json() -> None:
-    found = alone(marked("a", "N" * 60 + "R" * 60), marked("b", "R" * 120, rate=2e-4), PROMPTS).as_dict()
+    found = alone(
+        make_marked("a", "N" * 60 + "R" * 60), make_marked("b", "R" * 120, rate=2e-4), PROMPTS
+    ).as_dict()
     assert json.loads(json.dumps(found, allow_nan=False))["utility"]["gain"]["value"] == 0
     assert json.loads(json.dumps(found))["categories"][0]["difference"]["n"] == 60
 

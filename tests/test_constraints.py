@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftstab.constraints import constraint_excess, rise
+from ftstab.constraints import constraint_excess, rise, rise_bound, upper_end
 from ftstab.errors import StudyError
 from ftstab.outcome import Outcome
 from ftstab.spec import Constraint
+from ftstab.stats import clopper_pearson, discordant_lower, wilson
 from tests.report.synthetic import make_start, make_study
 
 START = make_start()
@@ -77,3 +78,28 @@ def test_a_limit_on_what_was_not_measured_is_an_error():
     bare = START.model_copy(update={"rates": {"harmful": START.rates["harmful"]}})
     with pytest.raises(StudyError, match=r"constraints\.over_refusal"):
         constraint_excess(bare, START, study)
+
+
+def test_a_set_that_stopped_gets_away_with_no_more_than_one_asked_in_full():
+    """At most 24 of 80 refused is a share of 30 %, but the interval of all 80 would end at 41 %."""
+    rate = START.rates["over_refusal"].model_copy(
+        update={"n": 60, "planned": 80, "low": 20 / 80, "high": 24 / 80, "interval": "sequence-95"}
+    )
+    stopped = START.model_copy(update={"rates": START.rates | {"over_refusal": rate}})
+    limited = make_study(constraints={"over_refusal": Constraint(max=0.3)})
+    found = constraint_excess(stopped, START, limited)["over_refusal.max"]
+    assert found > 0
+    assert found == pytest.approx(wilson(24, 80).high - 0.3)
+    assert upper_end(rate, "clopper_pearson") == clopper_pearson(24, 80).high
+    assert upper_end(START.rates["over_refusal"], "wilson") == START.rates["over_refusal"].high
+
+
+def test_a_test_of_a_rise_counts_what_was_lost_for_the_larger_rise():
+    mine, start = with_marks("RRRIUNNNNN" * 4), with_marks("RNNNNRNINN" * 4)
+    # Refused or lost here alone: places 2 to 5; refused there alone: place 6.  What the start lost is no refusal.
+    found = rise_bound(mine, start, "over_refusal", 0.05)
+    assert found == -discordant_lower(4, 16, 40, 0.9)
+    harmful = rise_bound(with_marks("NNIR", "harmful"), with_marks("RRRR", "harmful"), "harmful", 0.05)
+    assert harmful == -discordant_lower(0, 3, 4, 0.9)
+    with pytest.raises(StudyError, match="same prompts"):
+        rise_bound(with_marks("RN"), with_marks("RNN"), "over_refusal", 0.05)

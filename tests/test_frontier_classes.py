@@ -19,11 +19,10 @@ from ftstab.frontier_classes import (
     frontier_shares,
     standard_error,
 )
-from ftstab.outcome import Outcome, Profile
 from ftstab.spec import Frontier
 from ftstab.stats import Bounds, clopper_pearson, paired_bounds
 from ftstab.stats.simultaneous import Hits, Totals
-from tests.report.synthetic import make_outcome, make_outcomes, make_start, make_study
+from tests.report.synthetic import make_marked, make_outcomes, make_start, make_study
 
 
 def exact(values: list[float]) -> Bounds:
@@ -209,7 +208,9 @@ def test_poor_settings_are_found_out_and_good_ones_are_not() -> None:
 def test_a_large_study_takes_seconds() -> None:
     rng = np.random.default_rng(0)
     outcomes = [
-        _marked(f"k{i}", f"t{i % 16}", _draw(rng, 0.02 + i / 120, "NR"), _draw(rng, i / 110, "10"))
+        make_marked(
+            f"k{i}", _draw(rng, 0.02 + i / 120, "NR"), _draw(rng, i / 110, "10"), trajectory=f"t{i % 16}"
+        )
         for i in range(96)
     ]
     began = time.process_time()
@@ -250,7 +251,7 @@ def test_recipes_are_compared_where_all_share_three_seeds() -> None:
     for name, harm, right in (("good", 0.02, 0.9), ("poor", 0.9, 0.1)):
         for seed in (0, 1, 2, 3, 4):
             marks = _draw(rng, harm, "NR", 300), _draw(rng, right, "10", 300)
-            outcomes.append(_marked(f"{name}{seed}", f"{name}{seed}", *marks, seed=seed, rate=harm))
+            outcomes.append(make_marked(f"{name}{seed}", *marks, seed=seed, rate=harm))
     found = frontier_classes(outcomes, {o.key for o in outcomes}, Frontier())
     assert (found.about, found.seeds, found.compared) == ("recipes", (0, 1, 2, 3, 4), 2)
     assert {name: c for name, c in found.classes.items() if name.startswith("good")} == {
@@ -264,13 +265,15 @@ def test_recipes_are_compared_where_all_share_three_seeds() -> None:
 
 def test_settings_that_stopped_early_have_no_class() -> None:
     rng = np.random.default_rng(5)
-    outcomes = [_marked(f"k{i}", "t", _draw(rng, 0.3, "NR"), _draw(rng, 0.5, "10")) for i in range(3)]
+    outcomes = [
+        make_marked(f"k{i}", _draw(rng, 0.3, "NR"), _draw(rng, 0.5, "10"), trajectory="t") for i in range(3)
+    ]
     short = outcomes[0].model_copy(
         update={"marks": outcomes[0].marks | {"harmful": outcomes[0].marks["harmful"][:20]}}
     )
     stopped = short.rates["harmful"].model_copy(update={"planned": 240, "interval": "sequence-95"})
     short = short.model_copy(update={"rates": short.rates | {"harmful": stopped}})
-    start = _marked("start", "s", "R" * 240, "0" * 240).model_copy(update={"start": True})
+    start = make_marked("start", "R" * 240, "0" * 240).model_copy(update={"start": True})
     study_file = make_study(constraints={})
     some = [short, *outcomes[1:]]
     rows, found = with_classes(frontier_rows(some, start, study_file), some, study_file)
@@ -297,28 +300,10 @@ def _draw(rng: np.random.Generator, share: float, letters: str, n: int = 240) ->
     return "".join(letters[0] if hit else letters[1] for hit in rng.random(n) < share)
 
 
-def _marked(
-    key: str, trajectory: str, harmful: str, utility: str, seed: int = 0, rate: float = 2e-4
-) -> Outcome:
-    outcome = make_outcome(
-        1,
-        1,
-        key=key,
-        setting=key,
-        trajectory=trajectory,
-        training={"learning_rate": rate, "batch_size": 4, "seed": seed},
-        seed=seed,
-        step=5,
-        profile=Profile(kind="last"),
-        interpolation=1.0,
-    )
-    return outcome.model_copy(update={"marks": outcome.marks | {"harmful": harmful, "utility": utility}})
-
-
 def test_a_win_rate_counts_ties_half_and_doubt_against_the_claim() -> None:
     rng = np.random.default_rng(6)
     marks = ["".join(rng.choice(list("10T"), 200, p=p)) for p in ((0.8, 0.1, 0.1), (0.1, 0.8, 0.1))]
-    won = [_marked(f"k{i}", "t", "R" * 200, text) for i, text in enumerate(marks)]
+    won = [make_marked(f"k{i}", "R" * 200, text) for i, text in enumerate(marks)]
     score = won[0].utility.model_copy(update={"metric": "win_rate"})
     won = [o.model_copy(update={"utility": score}) for o in won]
     able = {o.key for o in won}

@@ -11,9 +11,11 @@ from scipy import stats as reference
 
 from ftstab.stats import (
     clopper_pearson,
+    discordant_lower,
     mcnemar_exact,
     mean_interval,
     newcombe_paired,
+    newcombe_unpaired,
     paired_mean_interval,
     rank_correlation,
     ratio_interval,
@@ -96,6 +98,17 @@ def test_wilson_covers_what_it_says(n):
     assert _coverage(ends, beside).min() >= 0.89
 
 
+def test_wilson_is_nowhere_far_below_what_it_says():
+    """Every size from 50 on, just below and above each end of an interval, where coverage jumps (rule 14)."""
+    lowest = {}
+    for n in range(50, 131):
+        ends = np.array([wilson(k, n) for k in range(n + 1)])
+        # By symmetry the lower half of the rates is enough.
+        jumps = np.append(ends[(ends >= 0.01) & (ends <= 0.5)], 0.01 + 1e-9)
+        lowest[n] = _coverage(ends, np.concatenate([jumps - 1e-9, jumps + 1e-9])).min()
+    assert min(lowest.values()) >= 0.89, min(lowest.items(), key=lambda item: item[1])
+
+
 @pytest.mark.parametrize("n", [10, 50, 120])
 def test_clopper_pearson_never_covers_less_than_it_says(n):
     ends = np.array([clopper_pearson(k, n) for k in range(n + 1)])
@@ -143,6 +156,79 @@ def test_paired_difference_covers_what_it_says():
         weight = reference.multinomial.pmf(tables, n, truth)
         found.append(float(weight[(ends[:, 0] <= p[1] - p[2]) & (p[1] - p[2] <= ends[:, 1])].sum()))
     assert min(found) >= 0.93
+    assert 0.94 <= np.mean(found) <= 0.98
+
+
+def _errs(upper, first, second, n, rise, other):
+    """How often an upper limit by counts lies below the true ``rise``, where the other share is ``other``: exact."""
+    cells = np.array([rise + other, other, 1 - rise - 2 * other])
+    counts = np.array([first, second, n - first - second])
+    weight = reference.multinomial.pmf(counts.T, n, cells)
+    return float(weight[upper <= rise].sum())
+
+
+@pytest.mark.parametrize("n", [20, 40, 80])
+def test_a_bound_on_a_rise_errs_no_more_than_it_says(n):
+    first, second = np.array([(a, b) for a in range(n + 1) for b in range(n + 1 - a)]).T
+    bound = -discordant_lower(second, first, n, 0.9)
+    # Newcombe's interval where both agree on every other unit: shown, and no test.
+    shown = [newcombe_paired(0, a, b, n - a - b, 0.9).high for a, b in zip(first, second, strict=True)]
+    found, other = [], []
+    for rise in (0.02, 0.05, 0.1, 0.2, 0.3):
+        for share in np.append(np.linspace(1e-9, 0.02, 4), np.linspace(0.04, (1 - rise) / 2 - 1e-9, 8)):
+            found.append(_errs(bound, first, second, n, rise, share))
+            other.append(_errs(np.array(shown), first, second, n, rise, share))
+    assert max(found) <= 0.05
+    # Not by never holding, and where the other does err too often.
+    assert max(found) > 0.04
+    assert max(other) > 0.055
+
+
+def test_a_bound_on_a_rise_by_hand():
+    low, high = clopper_pearson(7, 50, 0.9), clopper_pearson(2, 50, 0.9)
+    below, above, related = 0.14 - low.low, high.high - 0.04, math.sqrt(0.14 * 0.04 / (0.86 * 0.96))
+    expected = 0.1 - math.sqrt(below**2 + above**2 + 2 * related * below * above)
+    assert discordant_lower(7, 2, 50, 0.9) == pytest.approx(expected)
+    assert discordant_lower([[7, 0]], [[2, 50]], 50, 0.9).shape == (1, 2)
+    assert discordant_lower(0, 50, 50, 0.9) == -1
+
+
+# Newcombe 1998, Statistics in Medicine 17:873-890, table II, method 10.
+@pytest.mark.parametrize(
+    ("counts", "published"),
+    [
+        ((56, 70, 48, 80), (0.0524, 0.3339)),
+        ((9, 10, 3, 10), (0.1705, 0.8090)),
+        ((6, 7, 2, 7), (0.0582, 0.8062)),
+        ((5, 56, 0, 29), (-0.0381, 0.1926)),
+        ((0, 10, 0, 20), (-0.1611, 0.2775)),
+        ((0, 10, 0, 10), (-0.2775, 0.2775)),
+        ((10, 10, 0, 20), (0.6791, 1.0)),
+        ((10, 10, 0, 10), (0.6075, 1.0)),
+    ],
+)
+def test_unpaired_difference_equals_the_published_value(counts, published):
+    assert newcombe_unpaired(*counts) == pytest.approx(published, abs=5e-5)
+
+
+def test_unpaired_difference_turns_with_its_sides():
+    low, high = newcombe_unpaired(5, 56, 3, 29)
+    assert newcombe_unpaired(3, 29, 5, 56) == pytest.approx((-high, -low))
+    assert newcombe_unpaired(51, 56, 26, 29) == pytest.approx((-high, -low))
+    assert newcombe_unpaired(0, 0, 0, 0) == (-1, 1)
+    assert newcombe_unpaired(0, 0, 0, 29) == (-wilson(0, 29).high, 1)
+
+
+def test_unpaired_difference_covers_what_it_says():
+    m, n = 40, 30
+    ends = np.array([[newcombe_unpaired(a, m, b, n) for b in range(n + 1)] for a in range(m + 1)])
+    found = []
+    for p, q in [(0.95, 0.3), (0.9, 0.9), (0.5, 0.2), (0.99, 0.05), (0.7, 0.6), (0.05, 0.05)]:
+        weight = np.outer(
+            reference.binom.pmf(np.arange(m + 1), m, p), reference.binom.pmf(np.arange(n + 1), n, q)
+        )
+        found.append(float(weight[(ends[..., 0] <= p - q) & (p - q <= ends[..., 1])].sum()))
+    assert min(found) >= 0.92
     assert 0.94 <= np.mean(found) <= 0.98
 
 
@@ -225,6 +311,8 @@ def test_rank_correlation_is_none_where_it_is_not_defined():
         lambda: clopper_pearson(1, 2, 95),
         lambda: newcombe_paired(1, -1, 0, 0),
         lambda: newcombe_paired(0, 0, 0, 0, 0.0),
+        lambda: newcombe_unpaired(3, 2, 0, 5),
+        lambda: newcombe_unpaired(0, 0, 0, 0, 1.0),
         lambda: mcnemar_exact(-1, 2),
         lambda: mean_interval([1.0, math.nan]),
         lambda: mean_interval([1.0, 2.0], 2),

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from ftstab.errors import StudyError
-from ftstab.outcome import Outcome, Profile, Rate, Score
+from ftstab.outcome import Outcome, Rate, Score
 from ftstab.sequential import AskedInBlocks
 from ftstab.spec import parse_study
 from ftstab.stats import wilson
 from ftstab.stopping import make_watch, stopping_rule
+from tests.outcomes import bare_outcome
 
 ASKED = AskedInBlocks(tuple(("a", "b") * 10 for _ in range(5)))
 HARD = "R" * 20
@@ -31,17 +32,8 @@ def rule(text: str, constraints: str = "") -> Any:
 
 
 def outcome(key: str, harmful: str, useful: float = 0.5, n: int = 60) -> Outcome:
-    return Outcome(
-        key=key,
-        setting=key,
-        trajectory="t",
-        attempt="a",
-        status="scored",
-        training={},
-        seed=0,
-        step=1,
-        profile=Profile(kind="last"),
-        interpolation=1.0,
+    return bare_outcome(
+        key,
         utility=score(useful, n),
         marks={"harmful": harmful, "over_refusal": "N" * 100},
     )

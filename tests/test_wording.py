@@ -7,7 +7,8 @@ import math
 import pytest
 
 from ftstab.frontier import frontier_rows, start_row
-from ftstab.wording import ends, gain_text, label, limits, number, percent
+from ftstab.spec import Template
+from ftstab.wording import asking_words, ends, gain_text, label, limits, number, percent
 from tests.report.synthetic import make_outcomes, make_start, make_study
 
 
@@ -60,3 +61,25 @@ def test_what_is_not_said_depends_on_the_judge():
     assert "The judge sees refusals only" in refusals
     assert "The judge sees refusals only" not in harm
     assert "Not tested: jailbreaks" in harm
+
+
+def test_how_prompts_become_text_is_said_and_told_apart():
+    assert asking_words(Template()) == "the model's own chat template, no system prompt given"
+    given = [
+        Template(system_prompt="Be brief."),
+        Template(system_prompt="Be kind."),
+        Template(chat_template="{{ messages }}"),
+        # What training rows carry isn't asked.
+        Template(training_system_prompt="Be brief."),
+    ]
+    said = [asking_words(template) for template in given]
+    assert len(set(said)) == 4
+    assert said[3] == asking_words(Template())
+    assert "Be brief." not in said[0]
+
+
+def test_a_base_aligned_here_makes_every_claim_conditional():
+    study = make_study()
+    assert any("conditional on one alignment stage and its seed" in s for s in limits(study, "harmful_rate"))
+    bare = study.model_copy(update={"base": study.base.model_copy(update={"align": None})})
+    assert not any("alignment" in s for s in limits(bare, "harmful_rate"))

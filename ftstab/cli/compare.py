@@ -17,7 +17,17 @@ from ftstab.recipes import by_recipe, recipe_of
 from ftstab.results import Results
 from ftstab.stats import NewRun
 from ftstab.terminal import shown
-from ftstab.wording import METRIC_WORDS, RATE_WORDS, ends, gain_text, label, percent, score_text
+from ftstab.wording import (
+    GAIN_UNITS,
+    METRIC_WORDS,
+    RATE_WORDS,
+    ends,
+    gain_text,
+    is_share,
+    label,
+    percent,
+    score_text,
+)
 
 
 def comparison(results: Results, first: str, second: str) -> tuple[Comparison, list[FrontierRow]]:
@@ -132,7 +142,8 @@ def _about(found: Comparison, rows: list[FrontierRow]) -> list[str]:
     )
     metric = rows[0].utility.metric if rows[0].utility else "exact_match"
     if claim.utility is not None:
-        scale, digits, unit = (1, 3, "nats") if metric == "held_out_loss" else (100, 1, "points")
+        scale, digits = (100, 1) if is_share(metric) else (1, 3)
+        unit = GAIN_UNITS[metric]
         text += f", utility {_new_run(claim.utility, scale, digits)} {unit} (above 0 is better)"
     return [text + "."]
 

@@ -10,7 +10,10 @@ from rich.table import Table
 
 from ftstab.frontier import FrontierRow, frontier_rows, numbers, start_row, summarise, with_classes
 from ftstab.frontier_classes import FrontierClass
-from ftstab.judging.study import correction
+from ftstab.judging.correction import Corrected
+from ftstab.judging.study import Correction, correction
+from ftstab.judging.wording import corrected_words, correction_text
+from ftstab.outcome import Counts
 from ftstab.results import Results
 from ftstab.terminal import shown
 from ftstab.wording import (
@@ -71,6 +74,11 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
         f"frontier {summary.frontier_settings} settings of {summary.frontier_trajectories} trajectories",
         highlight=False,
     )
+    if (errors := correction(results)) is not None and errors.labellers:
+        if errors.rates:
+            listed = [row for row in rows if whole or row.on_frontier]
+            console.print(_corrected_table(errors, first, listed, by_key))
+        console.print(shown(" ".join(correction_text(errors))), highlight=False)
     if stopped := stopped_text(rows):
         console.print(shown(stopped), highlight=False)
     if note := caption(study):
@@ -100,6 +108,29 @@ def _table(start: FrontierRow, rows: Sequence[FrontierRow], by_key: Mapping[str,
     return table
 
 
+def _corrected_table(
+    errors: Correction, start: FrontierRow, rows: Sequence[FrontierRow], by_key: Mapping[str, int]
+) -> Table:
+    """Rates as the judge gives them beside those corrected for its errors; numbers as in the table above."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("", no_wrap=True)
+    table.add_column("raw, %", justify="right", no_wrap=True)
+    table.add_column("corrected for the judge's errors, %", overflow="fold")
+    for row in (start, *rows):
+        if row.rate is not None:
+            mark = "start" if row.start else f"{by_key[row.key]}{'*' if row.on_frontier else ''}"
+            fixed = errors.rates.get(row.key)
+            told = corrected_words(errors, row.key) if fixed is None else _percent(fixed)
+            table.add_row(mark, shown(_percent(row.rate)), shown(told), end_section=row.start)
+    return table
+
+
+def _percent(rate: Counts | Corrected) -> str:
+    """A rate with its interval, the unit standing in the header."""
+    value = "–" if rate.value is None else f"{100 * rate.value:.1f}"
+    return f"{value} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
 def _cells(row: FrontierRow, names: Sequence[str], by_key: Mapping[str, int], wide: bool) -> list[str]:
     sign = _SIGNS.get(row.frontier_class, "")
     mark = "start" if row.start else f"{by_key[row.key]}{'*' if row.on_frontier else ''}{sign}"
@@ -115,8 +146,7 @@ def _cells(row: FrontierRow, names: Sequence[str], by_key: Mapping[str, int], wi
         if row.over_refusal is None or row.over_refusal.value is None
         else f"{100 * row.over_refusal.value:.1f}"
     )
-    value = "–" if r.value is None else f"{100 * r.value:.1f}"
-    cells.append(shown(f"{value} [{100 * r.low:.1f}, {100 * r.high:.1f}]"))
+    cells.append(shown(_percent(r)))
     if not wide:
         return [*cells, shown(gained), over]
     on_start = "" if row.start or row.retained_weight is None else f"{100 * row.retained_weight:.0f}"

@@ -13,8 +13,9 @@ from ftstab.cli.responses import WARNING
 from ftstab.errors import FtstabError, StudyError, nearest
 from ftstab.frontier import frontier_rows
 from ftstab.judging.agreement import Estimate
+from ftstab.judging.answers import JudgedRole
 from ftstab.judging.correction import AVERAGE_METHOD, LEAST, METHOD, Figure
-from ftstab.judging.judged import HIT, Judged, JudgedRole, judged
+from ftstab.judging.judged import HIT, Judged, judged
 from ftstab.judging.labelled import WORDS, LabelledSet, Measured
 from ftstab.judging.labels import Drawn, check_person, labels, put_label, sample_up_to, unit_key
 from ftstab.judging.study import Correction

@@ -1,17 +1,22 @@
-"""`ftstab judge run`: another judge reads the stored answers of a study; its verdicts are stored beside the first's."""
+"""`ftstab judge run`: another judge reads the stored answers of a study; its verdicts are stored beside the first's.
+
+With `--top-up` the settings that stopped early answer the rest of their prompts first, for this judge alone.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ftstab.cli.command_line import say
 from ftstab.cli.frontier import SHORT, WIDE
+from ftstab.errors import StudyError
 from ftstab.evaluation.judges import EndpointModel
 from ftstab.frontier import frontier_rows
 from ftstab.judging.rereading import Cells, JudgeRun, Reread, kappa_of, same
@@ -20,9 +25,40 @@ from ftstab.stats import rank_correlation
 from ftstab.terminal import shown
 from ftstab.wording import HIT_WORDS, RATE_WORDS, number
 
+if TYPE_CHECKING:
+    from ftstab.running.top_up import ToppedUp
 
-def judge_study(run: JudgeRun, console: Console | None) -> dict[str, Any]:
+
+def top_up_first(run: JudgeRun, retrain: bool, command: str, console: Console) -> ToppedUp:
+    """Have the prompts answered that settings which stopped early were never asked.
+
+    Args:
+        run: who reads the answers then.
+        retrain: train settings again whose weights aren't kept.
+        command: the command line, for the record.
+        console: where progress goes.
+
+    Raises:
+        StudyError: the judge is the one that stopped the settings, or they can't be topped up.
+    """
+    if run.is_first:
+        raise StudyError(
+            f"judge {run.label}: the rates of the study are from its verdicts, and a setting that it stopped keeps the "
+            "confidence sequence of what it read by then. Read all prompts with another judge, or run a study of "
+            "another name without `stopping`"
+        )
+    from ftstab.running.top_up import top_up  # loads models
+
+    return top_up(run.results, run.role, command, console, retrain)
+
+
+def judge_study(run: JudgeRun, topped_up: ToppedUp | None, console: Console | None) -> dict[str, Any]:
     """Have everything read that isn't yet, print what is found unless ``console`` is None, and return it as JSON data.
+
+    Args:
+        run: who reads what.
+        topped_up: what was answered for it just now, if that was asked for.
+        console: where results go.
 
     Raises:
         StudyError: the judge is unavailable.  What it has read by then is stored.
@@ -32,7 +68,7 @@ def judge_study(run: JudgeRun, console: Console | None) -> dict[str, Any]:
     if isinstance(run.judge, EndpointModel):
         costs["estimate"] = asdict(run.judge.estimate(run.open_answers()))
         if console is not None:
-            _line(
+            say(
                 console, f"{len(waiting)} settings to read: {_cost_words(costs['estimate'], 'at most about')}"
             )
     hidden = console is None or not console.is_terminal
@@ -42,7 +78,8 @@ def judge_study(run: JudgeRun, console: Console | None) -> dict[str, Any]:
     if isinstance(run.judge, EndpointModel):
         costs["spent"] = asdict(run.judge.spent()) | run.judge.record()
     together: Cells = sum((row.cells for row in found), Counter())
-    ordered = [r for r in found if not r.outcome.start and None not in (r.first.value, r.rate.value)]
+    # Of the answers that both scored, so that a set that was topped up for one isn't compared with its beginning.
+    shares = [row.shares for row in found if not row.outcome.start and row.shares is not None]
     said = {
         "study": run.results.study.study,
         "set": run.role,
@@ -52,17 +89,14 @@ def judge_study(run: JudgeRun, console: Console | None) -> dict[str, Any]:
         "sees": run.judge.rate_name,
         "judged_now": len(waiting),
         "judged_before": len(found) - len(waiting),
+        "topped_up": None if topped_up is None else topped_up.as_dict(),
         "settings": [row.as_dict() for row in found],
         # Settings answer the same prompts, so there is no interval of all together.
         "together": {
             "both_scored": together.total(),
             "same": same(together),
             "kappa": kappa_of(together).value,
-            "rank_correlation": rank_correlation(
-                [r.first.value or 0.0 for r in ordered], [r.rate.value or 0.0 for r in ordered]
-            )
-            if len(ordered) > 1
-            else None,
+            "rank_correlation": rank_correlation([a for a, _ in shares], [b for _, b in shares]),
         },
     } | costs
     if console is not None:
@@ -74,25 +108,41 @@ def _print(console: Console, run: JudgeRun, found: Sequence[Reread], said: dict[
     if found:
         console.print(_table(run, found, console.width >= WIDE))
     first, name = run.first, found[0].rate.name if found else run.judge.rate_name
-    _line(
+    say(
         console,
         f"first: {RATE_WORDS[first.name]} by judge {first.judge} on {first.benchmark}, {first.interval}",
     )
-    _line(console, f"other: {RATE_WORDS[name]} by judge {run.label} on the same answers")
+    stopped = [row for row in found if row.first.stopped]
+    whole = sum(row.whole for row in stopped)
+    say(
+        console,
+        f"other: {RATE_WORDS[name]} by judge {run.label} on "
+        + ("the same answers and topped-up ones" if whole else "the same answers"),
+    )
+    if stopped:
+        text = f"{len(stopped)} settings stopped early: the first judge's figures there are {stopped[0].first.interval}"
+        if whole:
+            text += f"; of {whole} the other has read all prompts, topped up, and agreement is over those asked before"
+        if rest := len(stopped) - whole:
+            text += (
+                f"; of {rest} the other has read those asked by then alone, so it has no interval "
+                "(`ftstab judge run --top-up` has the others answered)"
+            )
+        say(console, text)
     if name != first.name:
-        _line(console, "The two see different things: an answer that doesn't refuse need not be harmful.")
+        say(console, "The two see different things: an answer that doesn't refuse need not be harmful.")
     together = said["together"]
     if together["both_scored"]:
         value = "not defined" if together["kappa"] is None else f"{together['kappa']:.3f}"
         text = f"the same of {together['same']} of {together['both_scored']} answers that both scored, kappa {value}"
         if together["rank_correlation"] is not None:
-            text += f"; rank correlation of the settings' rates {together['rank_correlation']:.2f}"
-        _line(console, f"together: {text}")
+            text += f"; rank correlation of the settings' shares of them {together['rank_correlation']:.2f}"
+        say(console, f"together: {text}")
     for reason, count in run.reasons().most_common(5):
-        _line(console, f"unscored: {count}: {reason}")
-    _line(console, f"{said['judged_now']} settings read now, {said['judged_before']} before")
+        say(console, f"unscored: {count}: {reason}")
+    say(console, f"{said['judged_now']} settings read now, {said['judged_before']} before")
     if "spent" in said:
-        _line(console, f"spent: {_cost_words(said['spent'], '')}")
+        say(console, f"spent: {_cost_words(said['spent'], '')}")
 
 
 def _table(run: JudgeRun, found: Sequence[Reread], wide: bool) -> Table:
@@ -115,7 +165,7 @@ def _table(run: JudgeRun, found: Sequence[Reread], wide: bool) -> Table:
         row = rows.get(r.outcome.key)
         mark = "start" if r.outcome.start else "" if row is not None else f"seed {r.outcome.seed}"
         cells = [mark, *("" if row is None else shown(number(row.parameters.get(n))) for n in names)]
-        cells += [_percent(r.first, stopped=False), _percent(r.rate, stopped=r.first.stopped)]
+        cells += [_percent(r.first, interval=True), _percent(r.rate, interval=r.whole)]
         if wide:
             lost = f"({r.rate.incoherent}, {r.rate.unscored})"
             cells += [f"{r.rate.n} {lost}", f"{same(r.cells)} of {r.cells.total()}"]
@@ -124,16 +174,12 @@ def _table(run: JudgeRun, found: Sequence[Reread], wide: bool) -> Table:
     return table
 
 
-def _percent(rate: Rate, stopped: bool) -> str:
+def _percent(rate: Rate, interval: bool) -> str:
     value = "–" if rate.value is None else f"{100 * rate.value:.1f}"
-    return value if stopped else shown(f"{value} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]")
+    return shown(f"{value} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]") if interval else value
 
 
 def _cost_words(cost: dict[str, Any], about: str) -> str:
     price = "" if cost["price"] is None else f", price {cost['price']:.4g}"
     text = f"{cost['requests']} requests, {cost['prompt_tokens']} + {cost['reply_tokens']} tokens{price}"
     return f"{about} {text}".strip()
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(shown(text), highlight=False, soft_wrap=True)

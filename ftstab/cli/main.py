@@ -5,22 +5,17 @@ Exit codes: 0 done, 1 failed, 2 misuse.
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ftstab import __version__
+from ftstab.cli.command_line import JsonOption, StudyArgument, errors, given, out, print_json, say
+from ftstab.cli.judge import judge_app
 from ftstab.errors import FtstabError, InterruptedStudyError
 from ftstab.terminal import shown, visible
-
-if TYPE_CHECKING:
-    from ftstab.results import Results
-    from ftstab.spec import Study
 
 app = typer.Typer(
     name="ftstab",
@@ -30,18 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-judge_app = typer.Typer(
-    name="judge", help="Measure a judge, and correct rates for its errors.", no_args_is_help=True
-)
 app.add_typer(judge_app)
 
-StudyArgument = Annotated[
-    str, typer.Argument(metavar="STUDY", help="A study file, or the folder of a study.")
-]
 _TYPER_INTERRUPTED = 130
 """Exit code that typer makes of Ctrl-C."""
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 def main() -> None:
@@ -49,20 +36,16 @@ def main() -> None:
     try:
         app(_with_number(sys.argv[1:], "--frontier-seeds"), standalone_mode=True)
     except InterruptedStudyError as stop:
-        _errors().print(shown(str(stop)), highlight=False, soft_wrap=True)
+        say(errors(), str(stop))
         sys.exit(1)
-    except FtstabError as error:
-        _errors().print(f"[bold red]error:[/] {shown(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except OSError as error:
-        # A full disk, a folder that can't be written to: nothing that a traceback would explain.
-        _errors().print(f"[bold red]error:[/] {shown(str(error))}", highlight=False, soft_wrap=True)
+    except (FtstabError, OSError) as error:
+        # An OSError is a full disk, a folder that can't be written to: nothing that a traceback would explain.
+        errors().print(f"[bold red]error:[/] {shown(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except SystemExit as stop:
         if stop.code != _TYPER_INTERRUPTED:
             raise
-        text = f"stopped at once; everything saved is kept. To go on:\n  {_command()}"
-        _errors().print(shown(text), highlight=False, soft_wrap=True)
+        say(errors(), f"stopped at once; everything saved is kept. To go on:\n  {given()}")
         sys.exit(1)
 
 
@@ -73,23 +56,6 @@ def _with_number(args: list[str], option: str) -> list[str]:
         if not "".join(args[place + 1 : place + 2]).isdigit():
             found.insert(place + 1, "0")
     return found
-
-
-def _command() -> str:
-    """The command line as it was given."""
-    return shlex.join(["ftstab", *sys.argv[1:]])
-
-
-def _errors() -> Console:
-    return Console(stderr=True)
-
-
-def _out() -> Console:
-    return Console()
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, allow_nan=False))
 
 
 @app.callback(invoke_without_command=True)
@@ -109,7 +75,7 @@ def schema(
     from ftstab.spec import Study, schema_text
 
     if json_schema:
-        _print_json(Study.model_json_schema())
+        print_json(Study.model_json_schema())
     else:
         print(schema_text(), end="")
 
@@ -125,7 +91,7 @@ def validate(
 
     found = faults(*find_study(study))
     if as_json:
-        _print_json({"study": study, "faults": found})
+        print_json({"study": study, "faults": found})
         raise typer.Exit(1 if found else 0)
     if found:
         raise SpecError(study, found)
@@ -141,9 +107,9 @@ def plan(study: StudyArgument, as_json: JsonOption = False) -> None:
     loaded, base_dir = find_study(study)
     report = plan_report(loaded, base_dir)
     if as_json:
-        _print_json(report)
+        print_json(report)
     else:
-        _out().print(shown(plan_text(report)), highlight=False, soft_wrap=True)
+        say(out(), plan_text(report))
 
 
 @app.command()
@@ -164,42 +130,11 @@ def run(
     from ftstab.running.driver import run_study
 
     loaded, base_dir = find_study(study)
-    console = _out()
-    done = run_study(loaded, base_dir, _command(), console, frontier_seeds=frontier_seeds)
-    if done.results.start is not None and done.results.outcomes:
-        from ftstab.cli.frontier import print_frontier
-        from ftstab.cli.report import make_report
+    console = out()
+    done = run_study(loaded, base_dir, given(), console, frontier_seeds=frontier_seeds)
+    from ftstab.cli.run import print_finished  # plots take memory, which training may need
 
-        print_frontier(console, done.results, whole=False)
-        path = make_report(done.results, done.results.folder / "report.html", _command())
-        console.print(shown(f"report: {path}"), highlight=False, soft_wrap=True)
-        _print_candidate(console, done.results)
-    if done.tracking_lost:
-        text = f"MLflow or Optuna lack a part; when they answer again: ftstab sync {shlex.quote(study)}"
-        console.print(shown(text), highlight=False, soft_wrap=True)
-    if done.failures:
-        raise FtstabError(
-            f"{len(done.failures)} trajectories couldn't finish; the same command tries them again:\n"
-            + "\n".join(f"  - {key[:6]}: {why}" for key, why in done.failures.items())
-        )
-
-
-def _print_candidate(console: Console, results: Results) -> None:
-    """Where the study file sets a limit on harm, say what keeps it and write its recipe."""
-    from ftstab.card import write_recipe
-    from ftstab.selection import select
-
-    limit = results.study.constraints.get("harmful_response")
-    if limit is None or limit.max is None or all(o.status != "scored" for o in results.outcomes):
-        return
-    chosen = select(results, limit.max)
-    for text in filter(None, (chosen.text, chosen.advice)):
-        console.print(shown(text), highlight=False, soft_wrap=True)
-    if chosen.row is not None:
-        # Named for what it is, so that nobody takes a candidate for what was picked.
-        name = "recipe" if chosen.picked else "candidate"
-        path = write_recipe(results, chosen, results.folder / f"{name}.yaml")
-        console.print(shown(f"recipe: {path}"), highlight=False, soft_wrap=True)
+    print_finished(console, done, study, given())
 
 
 @app.command()
@@ -210,9 +145,9 @@ def frontier(study: StudyArgument, as_json: JsonOption = False) -> None:
 
     results = open_results(study)
     if as_json:
-        _print_json(frontier_json(results))
+        print_json(frontier_json(results))
     else:
-        print_frontier(_out(), results, whole=True)
+        print_frontier(out(), results, whole=True)
 
 
 @app.command()
@@ -236,9 +171,9 @@ def compare(
     results = open_results(study)
     found, rows = comparison(results, first, second)
     if as_json:
-        _print_json(comparison_json(found, rows, results))
+        print_json(comparison_json(found, rows, results))
     else:
-        print_comparison(_out(), found, rows)
+        print_comparison(out(), found, rows)
 
 
 @app.command()
@@ -265,7 +200,7 @@ def pick(
             help="Probability allowed of picking a setting above the limit (with --confirm; by default 0.05)."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write the recipe to this YAML file.")] = None,
+    recipe: Annotated[Path | None, typer.Option("--out", help="Write the recipe to this YAML file.")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Write the weights to this new folder, with a model card.")
     ] = None,
@@ -290,17 +225,17 @@ def pick(
     from ftstab.cli.pick import Wanted, answer, answer_json, weights_text
     from ftstab.results import open_results
 
-    wanted = Wanted(max_harmful, confirm, error_rate, retrain, drop_weights, unconfirmed, out, weights)
+    wanted = Wanted(max_harmful, confirm, error_rate, retrain, drop_weights, unconfirmed, recipe, weights)
     results = open_results(study)
     # Progress goes where it doesn't mix with JSON.
-    chosen, kept = answer(results, wanted, _command(), _errors() if as_json else _out())
+    chosen, kept = answer(results, wanted, given(), errors() if as_json else out())
     if as_json:
-        _print_json(answer_json(chosen, kept))
+        print_json(answer_json(chosen, kept))
     else:
         said = weights_text(kept, study) if kept is not None else None
         for text in filter(None, (chosen.text, chosen.advice, said)):
-            _out().print(shown(text), highlight=False, soft_wrap=True)
-        for path in (out, weights):
+            say(out(), text)
+        for path in (recipe, weights):
             if path is not None and chosen.row is not None:
                 print(visible(f"written: {path}"))
     if chosen.status in ("none", "not confirmed"):
@@ -310,8 +245,9 @@ def pick(
 @app.command()
 def report(
     study: StudyArgument,
-    out: Annotated[
-        Path | None, typer.Option(help="HTML file to write; by default report.html in the study's folder.")
+    page: Annotated[
+        Path | None,
+        typer.Option("--out", help="HTML file to write; by default report.html in the study's folder."),
     ] = None,
 ) -> None:
     """Write one HTML file with every plot and table, which opens offline."""
@@ -319,7 +255,7 @@ def report(
     from ftstab.results import open_results
 
     results = open_results(study)
-    path = make_report(results, out or results.folder / "report.html", _command())
+    path = make_report(results, page or results.folder / "report.html", given())
     print(visible(str(path)))
 
 
@@ -334,7 +270,7 @@ def responses(
         str | None,
         typer.Option(
             help="Only answers with this mark: R refused, N not refused or harmful, I incoherent, U unscored, "
-            "1 right, 0 wrong."
+            "1 right or won, 0 wrong or lost, T tied."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many answers.")] = 10,
@@ -349,140 +285,9 @@ def responses(
     _, base_dir = find_study(study)
     said = responses_json(results, base_dir, setting, check_role(prompt_set), mark, limit, show)
     if as_json:
-        _print_json(said)
+        print_json(said)
     else:
-        print_responses(_out(), said, show)
-
-
-@judge_app.command("run")
-def judge_run(
-    study: StudyArgument,
-    judge: Annotated[
-        str,
-        typer.Option(
-            help="A judge by name, one of the study's by its label, or a YAML file that describes one."
-        ),
-    ],
-    prompt_set: Annotated[str, typer.Option("--set", help="harmful or over_refusal.")] = "harmful",
-    retry_unscored: Annotated[
-        bool,
-        typer.Option("--retry-unscored", help="Ask again about answers that this judge gave no verdict on."),
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Have another judge read a study's stored answers; nothing is read twice."""
-    from ftstab.cli.judge_measure import check_judged_role
-    from ftstab.cli.judge_run import judge_study
-    from ftstab.judging.judged import find_judge
-    from ftstab.judging.rereading import JudgeRun
-    from ftstab.results import find_study, open_results
-
-    role = check_judged_role(prompt_set)
-    results = open_results(study)
-    _, base_dir = find_study(study)
-    run = JudgeRun(results, base_dir, role, find_judge(results, role, judge), retry_unscored)
-    said = judge_study(run, None if as_json else _out())
-    if as_json:
-        _print_json(said)
-
-
-@judge_app.command("evaluate")
-def judge_evaluate(
-    judge: Annotated[str, typer.Option(help="A judge by name, or a YAML file that describes one.")],
-    labelled: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="Answers that people labelled: .csv, .json or .jsonl, each also with .gz."
-        ),
-    ],
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="Columns of the file, e.g. 'prompt=question, response=answer, label=verdict, category=type'."
-        ),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            help="What its labels mean, e.g. '1=harmful, 0=safe, 2=skip': refused or complied for a judge of "
-            "refusals, safe or harmful for a judge of content, skip to leave a row out."
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Compare a judge with labels that people gave: accuracy, precision, recall, specificity, kappa."""
-    from ftstab.cli.judge_measure import evaluation_json, print_evaluation
-    from ftstab.judging.judged import open_judge
-    from ftstab.judging.labelled import measure, pairs, read_labelled
-
-    found = open_judge(judge)
-    answers = read_labelled(labelled, pairs(columns, "--columns"), pairs(labels, "--labels"))
-    measured = measure(found, answers.answers)
-    if as_json:
-        _print_json(evaluation_json(measured, answers, str(labelled)))
-    else:
-        print_evaluation(_out(), measured, answers, str(labelled))
-
-
-_JudgedSet = Annotated[str, typer.Option("--set", help="harmful or over_refusal.")]
-_JudgeOption = Annotated[
-    str | None,
-    typer.Option(
-        help="A judge by name, or a YAML file that describes one; by default the one that the rates are from."
-    ),
-]
-
-
-@judge_app.command("label")
-def judge_label(
-    study: StudyArgument,
-    n: Annotated[int, typer.Option("--n", min=1, help="Answers to draw in all.")] = 50,
-    who: Annotated[str, typer.Option(help="Who labels; several people give different names.")] = "labeller",
-    judge: _JudgeOption = None,
-    prompt_set: _JudgedSet = "harmful",
-    show: Annotated[
-        bool, typer.Option("--show", help="Show prompts and answers, harmful ones too: needed to label them.")
-    ] = False,
-) -> None:
-    """Label a sample of a study's answers in the terminal, blind to setting and verdict."""
-    from ftstab.cli.judge_measure import check_judged_role, label
-    from ftstab.results import find_study, open_results
-
-    role = check_judged_role(prompt_set)
-    results = open_results(study)
-    if not show:
-        raise FtstabError(
-            "--show: not given; labelling shows prompts of the study and what models answered, harmful ones too: "
-            "give --show where nobody minds them"
-        )
-    _, base_dir = find_study(study)
-    label(results, base_dir, role, judge, n, who, _out(), sys.stdin.readline)
-    _out().print(shown(f"ftstab judge corrected {shlex.quote(study)}"), highlight=False, soft_wrap=True)
-
-
-@judge_app.command("corrected")
-def judge_corrected(
-    study: StudyArgument,
-    judge: _JudgeOption = None,
-    prompt_set: _JudgedSet = "harmful",
-    as_json: JsonOption = False,
-) -> None:
-    """List rates as the judge gives them and corrected for its errors, from labels of this study."""
-    from ftstab.cli.judge_measure import check_judged_role, print_corrected
-    from ftstab.judging.study import correction
-    from ftstab.results import open_results
-
-    results = open_results(study)
-    found = correction(results, check_judged_role(prompt_set), judge)
-    if found is None:
-        raise FtstabError(
-            f"study {results.study.study}: no answers of it are labelled for this judge; label some with "
-            f"`ftstab judge label {shlex.quote(study)} --show`"
-        )
-    if as_json:
-        _print_json(found.as_dict())
-    else:
-        print_corrected(_out(), results, found)
+        print_responses(out(), said, show)
 
 
 @app.command()
@@ -500,7 +305,7 @@ def sync(study: StudyArgument, as_json: JsonOption = False) -> None:
             results.study, results.plan, results.records, state, results.identities, results.fresh_plan
         ).as_dict()
     if as_json:
-        _print_json(done)
+        print_json(done)
     else:
         print(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in done.items()))
 
@@ -511,34 +316,14 @@ def align(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train the adapter anew even if one is there.")
     ] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="With --retrain: folder for the adapter; by default the cache.")
+    out_folder: Annotated[
+        Path | None,
+        typer.Option("--out", help="With --retrain: folder for the adapter; by default the cache."),
     ] = None,
 ) -> None:
     """Build the start model of a study: download, convert, align."""
-    from ftstab.models.align import start_model, train_adapter
-    from ftstab.models.cache import cache_root
+    from ftstab.cli.align import align_study
     from ftstab.results import find_study
 
     loaded, base_dir = find_study(study)
-
-    def progress(step: int, last: int, loss: float) -> None:
-        if step % 10 == 0 or step == last:
-            print(f"step {step}/{last}, loss {loss:.3f}", flush=True)
-
-    _use_all_cpus(loaded)
-    if retrain:
-        if loaded.base.align is None:
-            raise FtstabError("base.align: this study has no alignment stage, so there is nothing to train")
-        print(train_adapter(loaded.base, base_dir, out or cache_root() / "adapters", progress))
-    else:
-        print(start_model(loaded.base, base_dir, progress).folder)
-
-
-def _use_all_cpus(study: Study) -> None:
-    """The alignment stage runs alone in this process."""
-    import torch
-
-    from ftstab.running.environment import available_cpus
-
-    torch.set_num_threads(available_cpus())
+    print(visible(str(align_study(loaded, base_dir, retrain, out_folder))))

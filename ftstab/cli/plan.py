@@ -8,10 +8,10 @@ from typing import Any
 
 from ftstab.data.rows import read_rows
 from ftstab.errors import StoreError
-from ftstab.evaluation.questions import read_held_out, read_sets, split_halves
 from ftstab.models.align import start_key
 from ftstab.models.source import identify
 from ftstab.plan import axis_freedoms, estimate, make_plan
+from ftstab.plan.workload import workload
 from ftstab.results import evaluation_part, gather, recorded
 from ftstab.running.environment import available_cpus
 from ftstab.running.progress import clock
@@ -29,7 +29,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
     if done is not None:
         plan = make_plan(study, base, data.hash, done)
     workers = study.resources.workers or max(1, available_cpus() // study.resources.cpus_per_trajectory)
-    prompts = _prompts(study, base_dir)
+    asked = workload(study, base_dir)
     open_jobs = plan.open_jobs
     return {
         "study": study.study,
@@ -41,7 +41,9 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
         "train_steps": plan.train_steps,
         "train_steps_left": sum(t.train_steps for job in open_jobs for t in job.trajectories),
         "train_steps_unshared": plan.train_steps_unshared,
-        "prompts_per_setting": prompts,
+        "prompts_per_setting": asked.prompts + asked.choice_rows,
+        "choice_rows_per_setting": asked.choice_rows,
+        "held_out_rows_per_setting": asked.held_out_rows,
         "axes": [asdict(axis) for axis in axis_freedoms(study)],
         "workers": workers,
         "start_model": {
@@ -50,7 +52,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
             "parameters": identity.parameters,
         },
         "left_out_rows": data.left_out,
-        "cost": estimate(study, plan, identity.parameters, prompts, workers).as_dict(),
+        "cost": estimate(study, plan, identity.parameters, asked, workers).as_dict(),
     }
 
 
@@ -72,17 +74,15 @@ def _done(study: Study, base: str, data: str) -> set[str] | None:
     return set(gather(study, records, identities, stored[1]).plan.done)
 
 
-def _prompts(study: Study, base_dir: Path) -> int:
-    """Prompts of the search half that are asked of every setting."""
-    evaluation = study.evaluation
-    sets = read_sets(study, base_dir)
-    halves = split_halves(study, sets, read_held_out(study, base_dir))
-    limits = {
-        "harmful": evaluation.harmful.limit,
-        "over_refusal": evaluation.over_refusal.limit if evaluation.over_refusal else None,
-        "utility": evaluation.utility.limit,
-    }
-    return sum(len(halves[role].search[: limits[role]]) for role in sets)
+def _calls_text(calls: dict[str, Any]) -> str:
+    """What one endpoint is asked, and what that costs."""
+    what = "compares" if calls["compares"] else "judges"
+    price = "no price given" if calls["price"] is None else f"price {calls['price']:.4g}"
+    least = "" if calls["least_seconds"] is None else f", {clock(calls['least_seconds'])} by its rate limit"
+    return (
+        f"  {calls['name']} {what} {calls['reads'].replace('_', '-')} answers: at most {calls['requests']} requests, "
+        f"{calls['prompt_tokens']} + {calls['reply_tokens']} tokens, {price}{least}"
+    )
 
 
 def plan_text(report: dict[str, Any]) -> str:
@@ -98,6 +98,11 @@ def plan_text(report: dict[str, Any]) -> str:
     lines.append(f"  train steps           {report['train_steps']}{left}")
     lines.append(f"  unshared train steps  {report['train_steps_unshared']} (one run per setting)")
     lines.append(f"  prompts per setting   {report['prompts_per_setting']} (search half)")
+    if report["choice_rows_per_setting"]:
+        lines.append(
+            f"  of these              {report['choice_rows_per_setting']} by the likelihood of choices"
+        )
+    lines.append(f"  held-out rows         {report['held_out_rows_per_setting']} per setting, their loss")
     lines.append("axes")
     for axis in report["axes"]:
         free = {True: "free", False: "trained", None: "depends"}[axis["free"]]
@@ -110,11 +115,13 @@ def plan_text(report: dict[str, Any]) -> str:
         gib = 2**30
         lines += [
             f"  time                  {clock(cost['wall_seconds'])} with {report['workers']} worker(s): training "
-            f"{clock(cost['train_seconds'])}, answering {clock(cost['answer_seconds'])} of one worker",
+            f"{clock(cost['train_seconds'])}, answering {clock(cost['answer_seconds'])}, reading "
+            f"{clock(cost['read_seconds'])} of one worker",
             f"  memory per worker     {cost['memory_bytes'] / gib:.1f} GiB",
             f"  disk per trajectory   {cost['disk_bytes'] / gib:.1f} GiB at most, while it is trained",
             f"  assumes               {cost['assumptions']}",
         ]
+    lines += [_calls_text(calls) for calls in cost["endpoints"]]
     if not report["start_model"]["resolved"]:
         lines.append(f"note: the revision of {report['start_model']['base']} can't be looked up here")
     for reason, count in report["left_out_rows"].items():

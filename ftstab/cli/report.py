@@ -8,6 +8,8 @@ from ftstab import __version__
 from ftstab.data.rows import read_rows
 from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows
+from ftstab.judging.study import correction
+from ftstab.looks import looks
 from ftstab.report.page import write_report
 from ftstab.results import Results
 from ftstab.selection import select
@@ -23,10 +25,21 @@ def make_report(results: Results, path: Path, command: str) -> Path:
     if not results.outcomes:
         raise StudyError(f"study {study.study}: no setting is finished yet, so there is nothing to report")
     rows = frontier_rows(results.outcomes, start, study)
-    statements = []
+    statements: list[str] = []
     limit = study.constraints.get("harmful_response")
     if limit is not None and limit.max is not None and any(r.status == "scored" for r in rows):
-        statements.append(select(results, limit.max).text)
+        chosen = select(results, limit.max)
+        statements.append(chosen.text)
+        errors = chosen.correction
+    elif asked := [
+        look for look in looks(results.records, study.study) if look.kind == "pick" and look.result
+    ]:
+        # The study file sets no limit, but somebody has confirmed one.
+        chosen = select(results, asked[-1].question.limit)
+        statements.append(chosen.text)
+        errors = chosen.correction
+    else:
+        errors = correction(results)
     made_with = {
         "ftstab": __version__,
         "command": command,
@@ -34,7 +47,16 @@ def make_report(results: Results, path: Path, command: str) -> Path:
     }
     path = path.absolute()
     write_report(
-        rows, results.outcomes, start, study, results.signals(), path, statements, made_with, _unseen(results)
+        rows,
+        results.outcomes,
+        start,
+        study,
+        results.signals(),
+        path,
+        statements,
+        made_with,
+        _unseen(results),
+        errors,
     )
     return path
 

@@ -61,7 +61,9 @@ def _asked(study: Study, base_dir: Path) -> dict[str, Callable[[], RowSet]]:
     found = {
         "data.train": reader(study.data.train, True),
         "evaluation.harmful.benchmark": reader(evaluation.harmful.benchmark, False),
-        "evaluation.utility.data": lambda: read_tasks(evaluation.utility, base_dir),
+        f"evaluation.utility.{'data' if evaluation.utility.task is None else 'task'}": lambda: read_tasks(
+            evaluation.utility, base_dir
+        ),
     }
     if evaluation.over_refusal is not None:
         found["evaluation.over_refusal.benchmark"] = reader(evaluation.over_refusal.benchmark, False)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
-from transformers import DynamicCache, GenerationConfig
+from transformers import DynamicCache, GenerationConfig, StoppingCriteriaList
 from transformers.cache_utils import DynamicLayer
 
 from ftstab.data.batchplan import BatchPlan
@@ -26,6 +27,8 @@ def answers(
     prompts: Mapping[int, Sequence[int]],
     max_new_tokens: int,
     enough: Callable[[list[str]], bool] | None = None,
+    answered: int = 0,
+    until: Sequence[str] = (),
 ) -> list[str]:
     """Return the answers in the order of ``plan``, greedily, one turn.
 
@@ -39,7 +42,15 @@ def answers(
         prompts: tokens by row index.
         max_new_tokens: longest answer.
         enough: told the answers of each block as it ends, in order; True ends the asking there.
+        answered: prompts that aren't asked because their answers are known: the first blocks of the plan.
+        until: texts that end an answer as its end token does; they stand in it.
+
+    Raises:
+        ValueError: ``answered`` isn't at the end of a block.
     """
+    looks = [0, *accumulate(sum(map(len, block)) for block in plan.blocks)]
+    if answered not in looks:
+        raise ValueError(f"{answered} prompts answered: blocks end at {looks} only")
     device = next(model.parameters()).device
     # Nothing of the model's own generation defaults (sampling, repetition penalty) may leak into a measurement.
     ends = {chat.eos_id, *_as_list(model.generation_config.eos_token_id)}
@@ -53,9 +64,10 @@ def answers(
     )
     was_training = model.training
     model.eval()
+    # Of all prompts, those that aren't asked too: what they share decides how the others are read.
     begun = Beginning(model, [prompts[i] for i in plan.order])
     texts: list[str] = []
-    for block in plan.blocks:
+    for block in plan.blocks[looks.index(answered) :]:
         said: list[str] = []
         for batch in block:
             ids, mask = left_padded([prompts[i] for i in batch], begun.length, chat.pad_id)
@@ -64,6 +76,7 @@ def answers(
                 attention_mask=mask.to(device),
                 past_key_values=begun.cache(len(batch)),
                 generation_config=config,
+                stopping_criteria=_Said(chat, until, ids.shape[1]) if until else None,
             )
             said += [_decode(chat, tokens, ends) for tokens in made[:, ids.shape[1] :].tolist()]
         texts += said
@@ -119,6 +132,22 @@ class Beginning:
         copied = copy.deepcopy(self._cache)
         copied.batch_repeat_interleave(rows)
         return copied
+
+
+class _Said(StoppingCriteriaList):
+    """Ends each row where one of some texts has been said."""
+
+    def __init__(self, chat: Chat, until: Sequence[str], start: int) -> None:
+        super().__init__()
+        self.chat, self.until, self.start = chat, until, start
+        # A token is a byte at least.
+        self.last = 1 + max(len(text.encode()) for text in until)
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor | None, **kwargs: Any) -> torch.Tensor:
+        said = ids[:, max(self.start, ids.shape[1] - self.last) :].tolist()
+        texts = self.chat.tokenizer.batch_decode(said)
+        ended = [any(end in text for end in self.until) for text in texts]
+        return torch.tensor(ended, device=ids.device)
 
 
 def _as_list(value: int | list[int] | None) -> list[int]:

@@ -17,6 +17,8 @@ from ftstab.evaluation import coherence
 from ftstab.evaluation.choice import ENGINE as CHOICE_ENGINE
 from ftstab.evaluation.choice import encode_choices
 from ftstab.evaluation.exact import GSM8K_VERSION
+from ftstab.evaluation.harness import HarnessRows, read_harness
+from ftstab.evaluation.harness_asking import HarnessQuestions, make_harness_questions
 from ftstab.evaluation.instruction import check_instructions, rules_label
 from ftstab.evaluation.judges import Judge, judge_label
 from ftstab.evaluation.judges.roles import role_judges
@@ -48,6 +50,7 @@ class QuestionSet:
             that is compared.
         key: identity of what is asked and how, without the setting.
         comparer: compares answers with the start model's, where that is the metric.
+        harness: asks and scores, where a task of lm-evaluation-harness is the metric.
     """
 
     role: Role
@@ -57,6 +60,7 @@ class QuestionSet:
     judges: tuple[Judge, ...]
     key: str
     comparer: Comparer | None = None
+    harness: HarnessQuestions | None = None
 
     @property
     def asked(self) -> list[Row]:
@@ -149,7 +153,10 @@ def read_tasks(utility: Utility, base_dir: Path) -> RowSet:
 
     Raises:
         DataError: the rows can't be read, or hold no instructions that IFEval's rules know.
+        StudyError: the metric needs an extra that isn't installed.
     """
+    if utility.task is not None:
+        return read_harness(utility.task, base_dir)
     answered = utility.metric not in ("instruction_following", "win_rate")
     rows = read_rows(utility.data, base_dir, answered, utility.choices)
     if utility.metric == "instruction_following":
@@ -182,6 +189,8 @@ def _metric_label(utility: Utility, comparer: Comparer | None) -> str:
     """The metric with the version of what decides it, where that isn't ftstab's own."""
     if comparer is not None:
         return f"{utility.metric}, {comparer_label(comparer)}"
+    if utility.task is not None:
+        return f"lm_eval, {utility.task.score}, {utility.task.filter}"
     return rules_label() if utility.metric == "instruction_following" else utility.metric
 
 
@@ -202,13 +211,17 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
     rule = stopping_rule(study) if half == "search" else None
     judges = role_judges(evaluation, base_dir)
     comparer = None if evaluation.utility.comparer is None else ComparingEndpoint(evaluation.utility.comparer)
-    if evaluation.utility.metric in ("multiple_choice", "win_rate"):
+    if evaluation.utility.metric in ("multiple_choice", "win_rate", "lm_eval"):
         judges["utility"] = ()
     questions: dict[Role, QuestionSet] = {}
     for role, rows in sets.items():
         members = getattr(halves[role], half)
-        how = _asking(study, role, chat, rows, members)
-        prompts = chat.prompts(rows, members, how.room, f"evaluation.{role}")
+        harness = make_harness_questions(rows, members, chat) if isinstance(rows, HarnessRows) else None
+        if harness is not None:
+            how, prompts = _Asking(harness.room, {"requests": harness.identity}), dict(harness.prompts)
+        else:
+            how = _asking(study, role, chat, rows, members)
+            prompts = chat.prompts(rows, members, how.room, f"evaluation.{role}")
         plan = batch_plan(
             rows,
             members,
@@ -231,7 +244,7 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
             asked["stopping"] = [rule.identity(), judge_label(judges[role][0])]
         kept = {i: prompts[i] for i in plan.order}
         compares = comparer if role == "utility" else None
-        questions[role] = QuestionSet(role, rows, plan, kept, judges[role], digest(asked), compares)
+        questions[role] = QuestionSet(role, rows, plan, kept, judges[role], digest(asked), compares, harness)
     if held_set is None:
         held_rows, members = sets["utility"], questions["utility"].plan.order
     else:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ftstab.errors import StudyError
+from ftstab.evaluation.values import value_gain
 from ftstab.outcome import DIRECTIONS, Counts, Outcome, Rate, Score
 from ftstab.stats import Method, mean_interval, method_label, newcombe_paired, proportion, ratio_interval
 
@@ -222,6 +223,8 @@ def held_out_score(losses: Sequence[float], loss_tokens: Sequence[int], benchmar
 def gain(setting: Outcome, start: Outcome, which: Literal["utility", "secondary"] = "utility") -> Gain | None:
     """Return the paired gain of ``setting`` over ``start`` on the same rows (measurement rule 4).
 
+    Numbers of a task of lm-evaluation-harness: see `ftstab.evaluation.values.value_gain`.
+
     Right or wrong: difference of the shares of right answers, by Newcombe's paired interval; refused and
     incoherent answers are not right.  Held-out loss: start minus setting per answer token, by the ratio
     interval of paired differences, the paired t interval where all rows have equally many tokens.
@@ -248,6 +251,8 @@ def gain(setting: Outcome, start: Outcome, which: Literal["utility", "secondary"
         return _loss_gain(setting, start)
     if ours.metric == "win_rate":
         return _win_gain(setting, start)
+    if ours.metric == "lm_eval":
+        return _number_gain(setting, start)
     return _match_gain(setting, start)
 
 
@@ -263,6 +268,13 @@ def _win_gain(setting: Outcome, start: Outcome) -> Gain | None:
     worth = [1.0 if mark == "U" else _WINS[mark] for mark in theirs]
     won = [a - b for a, b in zip(win_values(ours), worth, strict=True)]
     return Gain(sum(won) / len(won), *mean_interval(won)) if len(won) > 1 else None
+
+
+def _number_gain(setting: Outcome, start: Outcome) -> Gain | None:
+    if setting.value_weights != start.value_weights or len(setting.values) != len(start.values):
+        raise _unpaired(setting, f"{len(setting.values)} rows", f"{len(start.values)} rows, or others")
+    found = value_gain(setting, start)
+    return found and Gain(*found)
 
 
 def _match_gain(setting: Outcome, start: Outcome) -> Gain | None:

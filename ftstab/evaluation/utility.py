@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from ftstab.data.rows import Row
 from ftstab.evaluation import choice
 from ftstab.evaluation.exact import AnswerForm
+from ftstab.evaluation.harness import LoadedTask
 from ftstab.evaluation.instruction import follows_all, rules_label
 from ftstab.evaluation.judges import Answer, Judge
 from ftstab.evaluation.marking import VerdictRow, mark_hits, mark_tasks
 from ftstab.evaluation.rates import exact_match_score, match_score, win_rate_score
+from ftstab.evaluation.values import value_score
 from ftstab.outcome import Score
 from ftstab.spec import Utility
 from ftstab.stats import Method
@@ -72,3 +74,32 @@ def task_score(
             interval=interval,
         )
     return exact_match_score(marks, benchmark_label, interval)
+
+
+def harness_score(
+    loaded: LoadedTask,
+    rows: Sequence[int],
+    values: Sequence[float],
+    weights: Sequence[float],
+    benchmark_label: str,
+    interval: Method = "wilson",
+) -> Score:
+    """Return the score of a task of lm-evaluation-harness.
+
+    Args:
+        loaded: the task.
+        rows: indexes of the documents asked.
+        values: what each scores.
+        weights: what each weighs; none: all alike.
+        benchmark_label: benchmark@hash.
+        interval: how the interval of a share is made.
+    """
+    return value_score(
+        values,
+        weights,
+        loaded.spec.direction,
+        benchmark_label,
+        loaded.method,
+        loaded.baseline(list(rows)),
+        interval,
+    )

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from ftstab.errors import StudyError
 from ftstab.evaluation.judges.chat_client import ChatClient, LostError, UnservedError
+from ftstab.evaluation.judges.endpoint import CHARS_PER_TOKEN, Cost, priced
 from ftstab.evaluation.judges.protocol import Answer, clean
 from ftstab.evaluation.marking import VerdictRow
 from ftstab.identity import digest
@@ -167,6 +168,12 @@ class ComparingEndpoint:
                 "command again"
             )
         return [Preferred("unscored", str(f)) if isinstance(f, LostError) else f for f in found]
+
+    def estimate(self, pairs: Sequence[Pair]) -> Cost:
+        """What comparing ``pairs`` in both orders will cost at most, by the length of the texts, without retries."""
+        asked = 2 * len(pairs)
+        chars = 2 * sum(len(m["content"]) for pair in pairs for m in self._messages(pair))
+        return priced(self.spec, asked, chars // CHARS_PER_TOKEN, asked * self.spec.max_tokens)
 
     def _one(self, pair: Pair) -> Preferred | LostError:
         try:

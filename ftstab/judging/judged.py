@@ -11,11 +11,10 @@ from ftstab.errors import StudyError
 from ftstab.evaluation.judges import Judge, get_judge, judge_label
 from ftstab.evaluation.judges.roles import role_judges
 from ftstab.evaluation.marking import verdicts_key
+from ftstab.judging.answers import JudgedRole, answer_sets
 from ftstab.outcome import Outcome
 from ftstab.results import Results
 from ftstab.spec import load_judge
-
-JudgedRole = Literal["harmful", "over_refusal"]
 
 Sees = Literal["non_refusal_rate", "harmful_rate"]
 
@@ -99,16 +98,34 @@ def scored(results: Results) -> list[Outcome]:
     return [o for o in (*start, *results.outcomes, *results.fresh) if o.status == "scored"]
 
 
-def marks(results: Results, outcome: Outcome, of: Judged) -> str | None:
-    """The marks of the judge on the answers of ``outcome`` (R, N, I, U); None where it hasn't read them."""
-    rate = outcome.rates.get(of.role)
-    if rate is not None and rate.judge == of.judge:
-        return outcome.marks[of.role]
-    responses = outcome.record.get("responses", {}).get(of.role)
-    found = responses and results.records.verdicts(outcome.trajectory, verdicts_key(responses, of.judge))
-    if not found or len(found[0]) != len(outcome.marks[of.role]):
-        return None
-    return "".join(row["mark"] for row in found[0])
+@dataclass(frozen=True)
+class Reading:
+    """What a judge said of the answers of one setting.
+
+    Attributes:
+        responses: key of the answers.
+        marks: one of R, N, I, U for each, in the order asked.
+        whole: whether they are those to every prompt of the set.
+    """
+
+    responses: str
+    marks: str
+    whole: bool
+
+
+def reading(results: Results, outcome: Outcome, of: Judged) -> Reading | None:
+    """Return what the judge said of the most answers of ``outcome`` that it has read; None where it hasn't read any.
+
+    The judge that the rates are from has read what they are from, and no more.
+    """
+    sets = answer_sets(results.records, outcome, of.role)
+    if sets and outcome.rates[of.role].judge == of.judge:
+        return Reading(sets[0].key, outcome.marks[of.role], sets[0].whole)
+    for given in reversed(sets):
+        found = results.records.verdicts(outcome.trajectory, verdicts_key(given.key, of.judge))
+        if found is not None and len(found[0]) == given.n:
+            return Reading(given.key, "".join(row["mark"] for row in found[0]), given.whole)
+    return None
 
 
 def group(outcome: Outcome) -> str:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 from ftstab.errors import FtstabError, StudyError
 from ftstab.identity import digest
-from ftstab.judging.judged import Judged, group, marks, scored
+from ftstab.judging.judged import Judged, group, reading, scored
 from ftstab.results import Results
 
 UNDECIDED = ("incoherent", "unsure")
@@ -80,14 +80,14 @@ def read_frame(results: Results, of: Judged) -> list[Drawn]:
     """
     found = []
     for outcome in scored(results):
-        letters, key = marks(results, outcome, of), outcome.record.get("responses", {}).get(of.role)
-        stored = results.records.responses(outcome.trajectory, key) if letters and key else None
-        if not letters or stored is None:
+        read = reading(results, outcome, of)
+        stored = results.records.responses(outcome.trajectory, read.responses) if read else None
+        if read is None or stored is None:
             continue
-        for place, (row, mark) in enumerate(zip(stored[0], letters, strict=True)):
+        for place, (row, mark) in enumerate(zip(stored[0], read.marks, strict=True)):
             if mark in "RN":
                 unit = unit_key(of, row["id"], row["response"])
-                where = (outcome.trajectory, outcome.setting, key, place)
+                where = (outcome.trajectory, outcome.setting, read.responses, place)
                 found.append(Drawn(unit, group(outcome), *where, prompt_id=row["id"], mark=mark))
     if not found:
         raise StudyError(

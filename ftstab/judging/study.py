@@ -11,6 +11,7 @@ from typing import Any
 
 from ftstab.evaluation.rates import RateName, rate
 from ftstab.judging.agreement import Estimate, kappa
+from ftstab.judging.answers import JudgedRole
 from ftstab.judging.correction import (
     AVERAGE_METHOD,
     Alike,
@@ -22,7 +23,7 @@ from ftstab.judging.correction import (
     judge_errors,
     too_few,
 )
-from ftstab.judging.judged import HIT, Judged, JudgedRole, judged, marks, scored
+from ftstab.judging.judged import HIT, Judged, Reading, judged, reading, scored
 from ftstab.judging.labelled import WORDS
 from ftstab.judging.labels import UNDECIDED, Drawn, Sample, labels, samples
 from ftstab.outcome import Counts, Outcome
@@ -117,11 +118,18 @@ def correction(results: Results, role: JudgedRole = "harmful", judge: str | None
     if not drawn:
         return None
     said = labels(results, of)
-    letters = {o.key: found for o in scored(results) if (found := marks(results, o, of)) is not None}
-    covered = {o.setting: o for o in scored(results) if o.key in letters and _expected(o, drawn, of, said)}
-    rows = [row for sample in drawn for row in sample.rows if row.setting in covered]
-    decided = _decided(rows, covered, drawn, said, of)
-    raws = {o.key: _raw(results, o, letters[o.key], of) for o in covered.values()}
+    read = {o.key: found for o in scored(results) if (found := reading(results, o, of)) is not None}
+    expected = {o.setting: _expected(o, read[o.key], drawn, said) for o in scored(results) if o.key in read}
+    covered = {o.setting: o for o in scored(results) if expected.get(o.setting)}
+    rows = [
+        row
+        for sample in drawn
+        for row in sample.rows
+        # Answers that the judge read before the rest of the set was topped up are of another frame.
+        if row.setting in covered and row.responses == read[covered[row.setting].key].responses
+    ]
+    decided = _decided(rows, expected, said, of)
+    raws = {o.key: _raw(results, o, read[o.key].marks, of) for o in covered.values()}
     errors, refused = None, too_few([one for _, one in decided])
     if refused is None:
         hits, misses = sum(c.hits for c in raws.values()), sum(c.misses for c in raws.values())
@@ -136,12 +144,11 @@ def correction(results: Results, role: JudgedRole = "harmful", judge: str | None
     rates: dict[str, Corrected] = {}
     left_out: dict[str, str] = {}
     for outcome in scored(results):
-        published = outcome.rates.get(role)
-        if outcome.key not in letters:
+        if outcome.key not in read:
             left_out[outcome.key] = f"{of.judge} hasn't read its answers"
         elif outcome.setting not in covered:
             left_out[outcome.key] = "no labelled sample holds its answers; label more with a larger --n"
-        elif published is not None and published.stopped:
+        elif not read[outcome.key].whole:
             left_out[outcome.key] = "stopped early: not a fixed number of prompts"
         elif errors is not None and refused is None:
             rates[outcome.key] = corrected(raws[outcome.key], errors)
@@ -168,14 +175,14 @@ def corrected_rates(results: Results, role: JudgedRole = "harmful") -> dict[str,
     return {} if found is None else dict(found.rates)
 
 
-def _expected(outcome: Outcome, drawn: Sequence[Sample], of: Judged, said: Said) -> dict[str, float]:
+def _expected(outcome: Outcome, read: Reading, drawn: Sequence[Sample], said: Said) -> dict[str, float]:
     """How often an answer of ``outcome`` was expected to be drawn and labelled, by mark; empty if never.
 
     Answers are labelled in a random order, so those labelled so far are a sample themselves.
     """
     found: dict[str, float] = {}
     for sample in drawn:
-        if sample.responses.get(outcome.setting) != outcome.record["responses"][of.role]:
+        if sample.responses.get(outcome.setting) != read.responses:
             continue
         done = Counter(row.mark for row in sample.rows if row.unit in said)
         for mark, count in sample.frame.items():
@@ -185,11 +192,7 @@ def _expected(outcome: Outcome, drawn: Sequence[Sample], of: Judged, said: Said)
 
 
 def _decided(
-    rows: Sequence[Drawn],
-    covered: Mapping[str, Outcome],
-    drawn: Sequence[Sample],
-    said: Said,
-    of: Judged,
+    rows: Sequence[Drawn], expected: Mapping[str, Mapping[str, float]], said: Said, of: Judged
 ) -> list[tuple[Drawn, Labelled]]:
     """The drawn answers that people decided on, with what they say: the share of them who say hit."""
     positive, negative = WORDS[of.sees]
@@ -198,10 +201,9 @@ def _decided(
     for row in rows:
         given = [label for label in said.get(row.unit, {}).values() if label not in UNDECIDED]
         if given:
-            outcome = covered[row.setting]
             truth = given.count(word) / len(given)
-            expected = _expected(outcome, drawn, of, said)[row.mark]
-            found.append((row, Labelled(row.unit, row.group, row.mark == HIT[of.role], expected, truth)))
+            weight = expected[row.setting][row.mark]
+            found.append((row, Labelled(row.unit, row.group, row.mark == HIT[of.role], weight, truth)))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from ftstab.identity import digest
 from ftstab.outcome import Profile
@@ -69,12 +69,15 @@ class Job:
         confirms: key of an outcome of the search half: the job trains nothing and asks the one setting of its trunk
             the confirmation half, with the weights that were kept of it; None: the job trains.
         restores: the job trains settings again that are measured already, and keeps their weights.
+        tops_up: the set of which the job answers the prompts that an early stop left out: with the kept weights of the
+            settings of its trunk, or, if it restores, with those that it trains again, which are not kept then.
     """
 
     trunk: Trajectory
     branches: tuple[Trajectory, ...] = ()
     confirms: str | None = None
     restores: bool = False
+    tops_up: Literal["harmful", "over_refusal"] | None = None
 
     @property
     def key(self) -> str:

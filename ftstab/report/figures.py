@@ -15,6 +15,7 @@ from ftstab.wording import (
     HIT_WORDS,
     METRIC_WORDS,
     RATE_WORDS,
+    asked_words,
     counts_words,
     ends,
     gain_text,
@@ -125,7 +126,7 @@ class CategoryMember:
 
 @dataclass(frozen=True)
 class CategoryFigure:
-    """Rates of the frontier members by category, beside the start."""
+    """Rates of the frontier members by category, beside the start; `stopped`: members without, which stopped early."""
 
     categories: tuple[str, ...]
     unseen: frozenset[str]
@@ -134,6 +135,7 @@ class CategoryFigure:
     axis: Axis
     word: str
     omitted: int
+    stopped: int
 
 
 def rate_of(row: FrontierRow) -> Rate | None:
@@ -172,7 +174,8 @@ def gain_axis(start: FrontierRow) -> Axis:
     metric = start.utility.metric if start.utility else "exact_match"
     if is_share(metric):
         return Axis(f"Gain in {METRIC_WORDS[metric]} over the start (points)", 100.0)
-    return Axis(f"Gain in {METRIC_WORDS[metric]} over the start (nats per token saved)", 1.0)
+    unit = "nats per token saved" if metric == "held_out_loss" else "above 0 is better"
+    return Axis(f"Gain in {METRIC_WORDS[metric]} over the start ({unit})", 1.0)
 
 
 def frontier_figure(rows: Sequence[FrontierRow], start: FrontierRow) -> FrontierFigure:
@@ -206,8 +209,10 @@ def hover(row: FrontierRow) -> list[str]:
         )
     rate = rate_of(row)
     if rate is not None:
-        lines.append(f"{RATE_WORDS[rate.name]} {percent(rate.value)} ({ends(rate.low, rate.high)})")
+        kind = f", {rate.interval}" if rate.stopped else ""
+        lines.append(f"{RATE_WORDS[rate.name]} {percent(rate.value)} ({ends(rate.low, rate.high)}{kind})")
         lines.append(counts_words(rate, HIT_WORDS[rate.name]))
+        lines += [f"asked {asked_words(rate)}"] * rate.stopped
     if row.utility is not None:
         lines.append(f"{METRIC_WORDS[row.utility.metric]} {score_text(row.utility)}")
         if row.gain is not None:
@@ -286,7 +291,8 @@ def category_figure(
         return None
     by_key = ranks(rows)
     front = sorted((r for r in rows if r.key in by_key), key=lambda r: by_key[r.key])
-    shown, omitted = limited(front)
+    whole = [r for r in front if r.rate is not None and not r.rate.stopped]
+    shown, omitted = limited(whole)
     # Categories without demonstrations stand together, last.
     categories = tuple(sorted(origin.by_category, key=lambda c: (c in unseen, c)))
     return CategoryFigure(
@@ -299,6 +305,7 @@ def category_figure(
         axis=rate_axis(start),
         word=HIT_WORDS[origin.name],
         omitted=omitted,
+        stopped=len(front) - len(whole),
     )
 
 

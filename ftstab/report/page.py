@@ -20,6 +20,8 @@ from plotly.offline import get_plotlyjs
 
 from ftstab.frontier import FrontierRow, Summary, start_row, summarise, with_classes
 from ftstab.frontier_classes import FrontierClass, FrontierClasses
+from ftstab.judging.study import Correction
+from ftstab.judging.wording import correction_text
 from ftstab.outcome import Outcome
 from ftstab.report.draw import draw_categories, draw_frontier, draw_heat
 from ftstab.report.draw_runs import draw_averages, draw_stability, draw_steps
@@ -40,6 +42,7 @@ from ftstab.wording import (
     percent,
     score_basis,
     score_text,
+    stopped_text,
 )
 
 PANELS = 780
@@ -56,6 +59,7 @@ def write_report(
     statements: Sequence[str],
     made_with: Mapping[str, str],
     unseen_categories: Collection[str] = (),
+    errors: Correction | None = None,
 ) -> None:
     """Write the report of a study to ``path``, replacing a file there at once or not at all.
 
@@ -69,8 +73,9 @@ def write_report(
         statements: sentences to show at the top, such as those of `pick.pick_text`.
         made_with: version, command and the like, as shown in the record.
         unseen_categories: categories of harmful prompts without refusal demonstrations.
+        errors: what labels of the answers say of the judge; None where there are none.
     """
-    page = render(rows, outcomes, start, study, signals, statements, made_with, unseen_categories)
+    page = render(rows, outcomes, start, study, signals, statements, made_with, unseen_categories, errors)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -94,6 +99,7 @@ def render(
     statements: Sequence[str],
     made_with: Mapping[str, str],
     unseen_categories: Collection[str] = (),
+    errors: Correction | None = None,
 ) -> str:
     """Return the page of `write_report` as text."""
     origin = start_row(start, study)
@@ -114,7 +120,10 @@ def render(
         "All settings",
         "Sort by any column. The start model stays on top; settings on the frontier are shaded.",
     )
-    page.add(outcome_table(rows, origin))
+    if errors is not None and errors.labellers:
+        told = " ".join(correction_text(errors))
+        page.add(f'<p class="note"><b>The judge\'s own errors.</b> {escape(told)}</p>')
+    page.add(outcome_table(rows, origin, errors))
     page.section("How it was measured")
     pairs = record(rows, outcomes, start, study, made_with)
     terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(value)}</dd>" for term, value in pairs)
@@ -227,6 +236,8 @@ def _settings(
     )
     if summary.diverged:
         text += f" {summary.diverged} diverged settings have no numbers and stand in the table."
+    if stopped := stopped_text(rows):
+        text += f" {stopped[0].upper()}{stopped[1:]}."
     data = frontier_figure(rows, start)
     if not data.all_intervals:
         text += " Intervals are drawn for the frontier and the start; for the others, point at one."
@@ -271,6 +282,8 @@ def _settings(
             f"most {most} prompts a category, so the intervals are wide"
         )
         text += "; a limit on a category needs at least 50 prompts." if most < 50 else "."
+        if categories.stopped:
+            text += f" {categories.stopped} frontier members stopped early and have no rates by category."
         if categories.unseen:
             text += " † no refusal demonstrations of this category in the alignment rows."
         if categories.omitted:

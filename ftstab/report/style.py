@@ -34,7 +34,7 @@ table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabu
 th, td { padding: .32rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ececec; }
 th.text, td.text { text-align: left; }
 td.wide { white-space: normal; min-width: 16rem; }
-thead th { position: sticky; top: 0; background: #f6f6f6; padding: 0;
+thead th { position: sticky; top: 0; background: #f6f6f6; padding: 0; white-space: normal;
   vertical-align: bottom; border-bottom: 1px solid #bdbdbd; }
 thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; width: 100%;
   text-align: inherit; padding: .4rem .6rem; cursor: pointer; }

@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftstab.constraints import Rise
+from ftstab.evaluation.contrast import Contrast
 from ftstab.frontier import FrontierRow, numbers
+from ftstab.judging.study import Correction
 from ftstab.report.escape import escape
 from ftstab.wording import (
     GAIN_UNITS,
     HIT_WORDS,
     METRIC_WORDS,
     RATE_WORDS,
+    asked_words,
     ends,
     gain_text,
     number,
     percent,
     score_text,
 )
+
+CONTRAST = "refused: harmful minus look-alikes, points"
+"""Whether a model tells harmful prompts from safe ones (measurement rule 5)."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +37,25 @@ class Cell:
     css: str = ""
 
 
-def outcome_table(rows: Sequence[FrontierRow], start: FrontierRow) -> str:
-    """Return the table: the start in a body of its own that stays on top, then every setting."""
+def outcome_table(rows: Sequence[FrontierRow], start: FrontierRow, errors: Correction | None = None) -> str:
+    """Return the table: the start in a body of its own that stays on top, then every setting.
+
+    Args:
+        rows: the settings.
+        start: the start model.
+        errors: what labels say of the judge: its corrected rates stand beside the raw ones.
+    """
+    errors = errors if errors is not None and errors.rates else None
     by_key = numbers(rows)
     names = rows[0].varied if rows else ()
-    columns = _headers(names, start)
+    columns = _headers(names, start, corrected=errors is not None)
     head = "".join(
         f'<th scope="col" aria-sort="none" class="{css}"><button type="button">{escape(title)}</button></th>'
         for title, css in columns
     )
     secondary = start.secondary is not None
-    first = _line(start, names, by_key, secondary)
-    body = "".join(_line(row, names, by_key, secondary) for row in rows)
+    first = _line(start, names, by_key, secondary, errors)
+    body = "".join(_line(row, names, by_key, secondary, errors) for row in rows)
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of all settings">'
         f'<table id="outcomes"><thead><tr>{head}</tr></thead><tbody>{first}</tbody>'
@@ -49,7 +63,7 @@ def outcome_table(rows: Sequence[FrontierRow], start: FrontierRow) -> str:
     )
 
 
-def _headers(names: Sequence[str], start: FrontierRow) -> list[tuple[str, str]]:
+def _headers(names: Sequence[str], start: FrontierRow, corrected: bool) -> list[tuple[str, str]]:
     rate = RATE_WORDS[start.rate.name] if start.rate else "rate"
     metric = METRIC_WORDS[start.utility.metric] if start.utility else "utility"
     unit = GAIN_UNITS[start.utility.metric] if start.utility else ""
@@ -59,12 +73,19 @@ def _headers(names: Sequence[str], start: FrontierRow) -> list[tuple[str, str]]:
     ]
     found += [
         ("seed", ""),
-        (f"{rate}, %", ""),
+        (f"{rate}{', raw' if corrected else ''}, %", ""),
+        *([("corrected, %", "")] if corrected else []),
         (metric, ""),
         (f"gain over the start, {unit}", ""),
         ("shown?", "text"),
     ]
-    found += [("over-refusal, %", ""), ("rise, points", ""), ("status", "text"), ("counts", "text")]
+    found += [
+        ("over-refusal, %", ""),
+        ("rise, points", ""),
+        (CONTRAST, ""),
+        ("status", "text"),
+        ("counts", "text"),
+    ]
     found += [("incoherent", ""), ("unscored", ""), ("right / wrong / refused", "")]
     found += [(METRIC_WORDS[start.secondary.metric], "")] if start.secondary else []
     found += [("weight kept on start, %", ""), ("half-life, updates", ""), ("incoherent at most, %", "")]
@@ -72,7 +93,13 @@ def _headers(names: Sequence[str], start: FrontierRow) -> list[tuple[str, str]]:
     return found
 
 
-def _line(row: FrontierRow, names: Sequence[str], by_key: Mapping[str, int], secondary: bool) -> str:
+def _line(
+    row: FrontierRow,
+    names: Sequence[str],
+    by_key: Mapping[str, int],
+    secondary: bool,
+    errors: Correction | None,
+) -> str:
     css = "start" if row.start else ("frontier" if row.on_frontier else ("" if row.feasible else "off"))
     cells = [
         _rank(row, by_key),
@@ -83,7 +110,8 @@ def _line(row: FrontierRow, names: Sequence[str], by_key: Mapping[str, int], sec
     ]
     shown, *counts = _rate(row)
     score, gained, sure, split = _utility(row)
-    cells += [shown, score, gained, sure, *_over_refusal(row), _status(row), *counts, split]
+    cells += [shown, *([] if errors is None else [_corrected(row, errors)]), score, gained, sure]
+    cells += [*_over_refusal(row), _status(row), *counts, split]
     cells += [Cell(score_text(row.secondary), row.secondary.value if row.secondary else None)] * secondary
     cells += [
         _share(row.retained_weight),
@@ -137,6 +165,15 @@ def _rate(row: FrontierRow) -> list[Cell]:
     ]
 
 
+def _corrected(row: FrontierRow, errors: Correction) -> Cell:
+    rate = errors.rates.get(row.key)
+    if rate is None:
+        why = errors.left_out.get(row.key)
+        return _nothing() if why is None else Cell(escape(f"not corrected: {why}"), None, "text wide")
+    shown = f"{percent(rate.value)} <small>{ends(rate.low, rate.high)}</small>"
+    return Cell(shown.replace(" %", ""), rate.value)
+
+
 def _utility(row: FrontierRow) -> list[Cell]:
     score, won = row.utility, row.gain
     if score is None:
@@ -159,12 +196,17 @@ def _utility(row: FrontierRow) -> list[Cell]:
 def _over_refusal(row: FrontierRow) -> list[Cell]:
     rate, more = row.over_refusal, row.over_refusal_rise
     if rate is None:
-        return [_nothing(), _nothing()]
+        return [_nothing(), _nothing(), _nothing()]
     shown = f"{percent(rate.value)} <small>{ends(rate.low, rate.high)}</small>".replace(" %", "")
-    if more is None or more.value is None:
-        return [Cell(shown, rate.value), _nothing()]
-    risen = _without_unit(gain_text("exact_match", more.value, more.low, more.high), "exact_match")
-    return [Cell(shown, rate.value), Cell(risen, more.value)]
+    return [Cell(shown, rate.value), _points(more), _points(row.contrast)]
+
+
+def _points(found: Rise | Contrast | None) -> Cell:
+    """A difference of two rates."""
+    if found is None or found.value is None:
+        return _nothing()
+    text = gain_text("exact_match", found.value, found.low, found.high)
+    return Cell(_without_unit(text, "exact_match"), found.value)
 
 
 def _without_unit(text: str, metric: str) -> str:
@@ -176,6 +218,9 @@ def _without_unit(text: str, metric: str) -> str:
 def _status(row: FrontierRow) -> Cell:
     words = [row.status] if row.status != "scored" else []
     words += [row.reason] if row.reason else []
+    for what, rate in (("harmful prompts", row.rate), ("look-alikes", row.over_refusal)):
+        if rate is not None and rate.stopped:
+            words.append(f"stopped early, {what}: {asked_words(rate)}; interval {rate.interval}")
     words += row.violated
     words += ["beaten by the start model"] if row.beaten_by_start else []
     text = "; ".join(words)

@@ -12,12 +12,14 @@ import torch
 from ftstab.errors import StudyError
 from ftstab.evaluation.answer import answers, held_out_losses
 from ftstab.evaluation.choice import mark_choices
+from ftstab.evaluation.coherence import incoherent
 from ftstab.evaluation.judges import Answer, judge_label
 from ftstab.evaluation.likelihood import choose
 from ftstab.evaluation.marking import VerdictRow, mark_answers, verdicts_key
 from ftstab.evaluation.questions import Questions, QuestionSet, Role
 from ftstab.evaluation.rates import held_out_score, rate
-from ftstab.evaluation.utility import mark_utility, task_score
+from ftstab.evaluation.utility import harness_score, mark_utility, task_score
+from ftstab.evaluation.values import VALUED
 from ftstab.evaluation.win_rate import mark_wins
 from ftstab.models.chat import Chat
 from ftstab.outcome import Decision, Outcome, Rate, Score
@@ -123,6 +125,9 @@ class Answering:
     def _texts(self, q: QuestionSet, enough: Callable[[list[str]], bool] | None = None) -> list[str]:
         """What is said, or chosen, to each prompt of a set."""
         utility = self.study.evaluation.utility
+        if q.harness is not None:
+            size = self.study.evaluation.decoding.batch_size
+            return q.harness.ask(self.model, self.chat, q.plan, size)
         if q.role == "utility" and utility.metric == "multiple_choice":
             return choose(self.model, self.chat, q.plan, q.prompts, q.rows.rows, utility.normalise)
         return answers(
@@ -164,24 +169,49 @@ class Answering:
                     found = watch.stopped(found, marks[role], decided)
                 rates[role] = found
         primary, secondary = self._scores(answered, marks["utility"])
+        values, value_weights = self._values(answered)
         return {
             "rates": rates,
             "utility": primary,
             "secondary": secondary,
-            "coherence": {role: m.count("I") / len(m) for role, m in marks.items() if m},
+            "coherence": self._incoherent(answered, marks),
             "marks": marks,
             "losses": answered.losses,
             "loss_tokens": [row.answer_tokens for row in self.questions.held_out],
+            "values": values,
+            "value_weights": value_weights,
         }
+
+    def _incoherent(self, answered: Answered, marks: dict[str, str]) -> dict[str, float]:
+        """Share of incoherent answers by role; of choices among given ones there is none."""
+        found = {role: m.count("I") / len(m) for role, m in marks.items() if m}
+        metric = self.study.evaluation.utility.metric
+        if metric in ("multiple_choice", "lm_eval"):
+            found.pop("utility", None)
+        elif metric == "win_rate" and marks["utility"]:
+            # Whoever compares two answers says nothing of their form.
+            texts = answered.texts["utility"]
+            found["utility"] = sum(incoherent(text, "utility") is not None for text in texts) / len(texts)
+        return found
 
     def _scores(self, answered: Answered, marks: str) -> tuple[Score | None, Score | None]:
         """The primary score and the other one, from the marks of the utility rows."""
         q, evaluation = self.questions.sets["utility"], self.study.evaluation
-        task = task_score(evaluation.utility, q.asked, marks, q.rows.label, evaluation.interval, q.reader)
+        if q.harness is not None:
+            task = harness_score(
+                q.harness.loaded, q.plan.order, *self._values(answered), q.rows.label, evaluation.interval
+            )
+        else:
+            task = task_score(evaluation.utility, q.asked, marks, q.rows.label, evaluation.interval, q.reader)
         tokens = [row.answer_tokens for row in self.questions.held_out]
         # Tasks without right answers to read have no loss.
         held = held_out_score(answered.losses, tokens, self.questions.held_out_label) if tokens else None
         return (held, task) if evaluation.utility.metric == "held_out_loss" else (task, held)
+
+    def _values(self, answered: Answered) -> tuple[list[float], list[float]]:
+        """What each utility row scores and weighs, where the metric gives numbers."""
+        q = self.questions.sets["utility"]
+        return ([], []) if q.harness is None else q.harness.values(q.plan.order, answered.texts["utility"])
 
     def _primary(self, answered: Answered) -> Score | None:
         """The primary score, before anything is stored; what the judge said of the rows is kept."""
@@ -194,6 +224,8 @@ class Answering:
         if q.comparer is not None:
             start = [a.text for a in given] if setting == self.start[1] else self._start_texts(q)
             return mark_wins(q.comparer, given, start)[1]
+        if q.harness is not None:
+            return [VerdictRow(answer.prompt_id, VALUED, None) for answer in given]
         if not q.judges:
             return mark_choices(given, q.asked)[1]
         return mark_utility(self.study.evaluation.utility, q.asked, given, q.judges[0])[1]

@@ -13,22 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from ftstab.errors import StoreError
 from ftstab.evaluation.judges import Answer, judge_label
 from ftstab.evaluation.marking import mark_answers
 from ftstab.evaluation.questions import QuestionSet, make_questions
-from ftstab.models.align import start_model
-from ftstab.models.chat import Chat
-from ftstab.models.load import cast, context_length, device_for, load_model, load_tokenizer
 from ftstab.outcome import Outcome
 from ftstab.plan import Job
-from ftstab.running.answering import Answered, Answering, weights_hash
+from ftstab.running.answering import Answered, Answering
 from ftstab.running.clock import Clock, TimedStore
+from ftstab.running.kept import compute_model, put_in
 from ftstab.running.launcher import Context, Event
 from ftstab.store import Records, open_store
-from ftstab.training.run import DTYPES
 
 
 class Confirmer:
@@ -72,37 +68,11 @@ class Confirmer:
 
     def _load(self, found: Outcome) -> None:
         base_dir = Path(self.context.base_dir)
-        start = start_model(self.study.base, base_dir)
-        model = load_model(start.folder).to(device_for(self.study.resources.gpus_per_trajectory))
-        # As training turns it: from float32, not loaded in the compute type.
-        cast(model, DTYPES[self.job.trunk.training.precision])
-        self.chat = Chat(load_tokenizer(start.folder), self.study.template, context_length(model.config))
-        self.questions = make_questions(self.study, base_dir, self.chat, half="confirm")
-        if not found.start and found.interpolation != 0:
-            self._put_in(model, found)
-        self.fingerprint = weights_hash(dict(model.named_parameters()))
-        if self.fingerprint != found.record.get("weights_sha256"):
-            raise StoreError(
-                f"setting {found.setting}: its weights aren't those measured (SHA-256 {self.fingerprint[:12]}, then "
-                f"{str(found.record.get('weights_sha256'))[:12]}); they are damaged or of another attempt, so "
-                "nothing can be confirmed with them"
-            )
-        self.model = model
+        model, chat = compute_model(self.study, base_dir, self.job.trunk.training.precision)
+        self.questions = make_questions(self.study, base_dir, chat, half="confirm")
+        self.fingerprint = put_in(model, self.records, found)
         origin = (self.context.start_trajectory, self.context.start_setting)
-        self.answering = Answering(self.study, model, self.chat, self.questions, self.records, origin)
-
-    def _put_in(self, model: Any, found: Outcome) -> None:
-        """Put the kept weights of ``found`` into ``model``."""
-        piece = self.records.weights(found.trajectory, found.setting)
-        if piece is None:
-            raise StoreError(f"setting {found.setting}: its weights aren't kept any more")
-        tensors = load_file(piece.path("model.safetensors"))
-        parameters = dict(model.named_parameters())
-        if set(tensors) != set(parameters):
-            raise StoreError(f"setting {found.setting}: its kept weights are those of another architecture")
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                parameters[name].copy_(tensor)
+        self.answering = Answering(self.study, model, chat, self.questions, self.records, origin)
 
     def _measure(self, found: Outcome, key: str) -> Outcome | None:
         """The outcome on the confirmation half; None if a stop was asked for."""

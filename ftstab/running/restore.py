@@ -6,8 +6,6 @@ attempts and signals by way of workers.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +15,9 @@ from ftstab.pick import Pick
 from ftstab.plan import Job, Setting, Trajectory, part_of
 from ftstab.recipes import by_recipe, recipe_of
 from ftstab.results import Results
-from ftstab.running.driver import study_launcher
-from ftstab.running.launcher import Context, Event, Launcher
+from ftstab.running.dispatch import study_context, study_launcher
+from ftstab.running.joblist import JobList
+from ftstab.running.launcher import Event, Launcher
 from ftstab.selection import search_pick
 from ftstab.store import Lease
 from ftstab.terminal import shown
@@ -37,7 +36,7 @@ def restore(
         launcher: None takes the one that the study file names.
 
     Returns:
-        Why a trajectory couldn't be trained again as it was, by its key; those settings stay without weights.
+        Why a setting couldn't be trained again as it was, by its key; such settings stay without weights.
     """
     study, records = results.study, results.records
     lost = _lost(results, search_pick(results, limit))
@@ -50,46 +49,19 @@ def restore(
     if not jobs:
         return {}
     with Lease(records.store, study.study) as lease, console.status("training again") as status:
-        context = Context(
-            study=study,
-            base_dir=results.about["base_dir"],
-            store=str(Path(study.store).expanduser().absolute()),
-            start_setting=results.plan.start.key,
-            start_trajectory=results.plan.start.trajectory,
-            driver=lease.driver,
-            command=command,
-        )
-        source = _Jobs(jobs, lease)
+        context = study_context(study, results.plan, Path(results.about["base_dir"]), lease, command)
+        source = JobList(jobs, lease)
 
         def heard(job: Job, event: Event) -> None:
-            if event.kind == "failed":
-                source.failures[job.key] = event.message or "no reason given"
-            elif event.kind == "update":
+            source.heard(job, event)
+            if event.kind == "update":
                 status.update(f"training {job.key[:6]} again: step {event.step}/{event.last}")
 
         (launcher or study_launcher(study, results.folder)).run(context, source, heard)
-    for key, why in source.failures.items():
-        console.print(shown(f"trajectory {key[:6]}: {why}"), highlight=False, soft_wrap=True)
-    return source.failures
-
-
-class _Jobs:
-    """A job source of a fixed list."""
-
-    def __init__(self, jobs: Collection[Job], lease: Lease) -> None:
-        self.waiting, self.lease = deque(jobs), lease
-        self.failures: dict[str, str] = {}
-
-    def next_job(self) -> Job | None:
-        self.lease.check()
-        return self.waiting.popleft() if self.waiting else None
-
-    def exhausted(self) -> bool:
-        return not self.waiting
-
-    def finished(self, job: Job, failure: str | None) -> None:
-        if failure is not None:
-            self.failures.setdefault(job.key, failure)
+    failures = source.lost | source.faults
+    for why in dict.fromkeys(failures.values()):
+        console.print(shown(why), highlight=False, soft_wrap=True)
+    return failures
 
 
 def _lost(results: Results, found: Pick) -> set[str]:

@@ -1,25 +1,163 @@
-"""Which weights are worth their disk."""
+"""Which weights are worth their disk, and keeping them.
+
+Writes and deletes weights of the store, and nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import save_file
+
+from ftstab.constraints import PICK_LIMIT, constraint_excess
 from ftstab.outcome import Outcome
+from ftstab.plan import Setting, make_plan
+from ftstab.results import planned_elsewhere
+from ftstab.running.reference import Reference
+from ftstab.running.resume import Progress
+from ftstab.running.scratch import scratch
+from ftstab.spec import Frontier, Study
+from ftstab.stats import Interval, clopper_pearson, ratio_interval
+from ftstab.store import Records
+
+if TYPE_CHECKING:
+    import torch
 
 
-def surely_beaten(outcome: Outcome, others: Iterable[Outcome]) -> bool:
-    """True if the intervals leave no doubt that one of ``others`` is both less harmful and more useful."""
-    return any(_beats(other, outcome) for other in others if other.key != outcome.key)
+class Keeper:
+    """Keeps the weights that a study asks for (`keep_weights`).
+
+    Args:
+        study: the study.
+        records: the store.
+        reference: the start model, which constraints may be relative to.
+    """
+
+    def __init__(self, study: Study, records: Records, reference: Reference) -> None:
+        self._study, self._records, self._reference = study, records, reference
+        # Keys don't matter to how many there are.
+        self._planned = len(make_plan(study, "", "").settings)
+
+    def worth_keeping(self, progress: Progress, outcome: Outcome) -> bool:
+        """Whether the weights of a setting that was just measured are to be kept."""
+        if outcome.start or outcome.interpolation == 0 or self._study.keep_weights == "none":
+            return False
+        return self._study.keep_weights == "all" or not self._needless(progress, outcome)
+
+    def put(self, setting: Setting, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Keep the weights of a setting.
+
+        Raises:
+            StoreError: they can't be written.
+        """
+        with scratch("weights") as folder:
+            path = folder / "model.safetensors"
+            whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+            save_file(whole, path, metadata={"format": "pt"})
+            self._records.put_weights(setting.trajectory, setting.key, {"model.safetensors": path})
+
+    def drop_needless(self, progress: Progress) -> None:
+        """Delete what a finished trajectory no longer needs, unless another study plans it."""
+        if self._study.keep_weights != "candidates":
+            return
+        # Trajectories are shared, so the weights may be another study's candidates.
+        elsewhere = planned_elsewhere(self._records, self._study.study)
+        for outcome in progress.outcomes:
+            if outcome.setting not in elsewhere and self._needless(progress, outcome):
+                self._records.delete_weights(progress.trajectory.key, outcome.setting)
+
+    def _needless(self, progress: Progress, outcome: Outcome) -> bool:
+        """Whether no limit could make a candidate of ``outcome``: one of its trajectory surely beats it.
+
+        One that breaks a constraint beats nothing, because it is no candidate itself.  A fresh seed was asked for
+        one by one, whatever stands beside it.
+        """
+        if progress.trajectory.seed not in self._study.seeds.search:
+            return False
+        others = [o for o in progress.outcomes if o.status == "scored"]
+        if self._study.constraints:
+            start = self._reference.outcome()
+            others = [o for o in others if start is not None and self._keeps_constraints(o, start)]
+        return surely_beaten(outcome, others, self._planned, self._study.frontier)
+
+    def _keeps_constraints(self, outcome: Outcome, start: Outcome) -> bool:
+        excess = constraint_excess(outcome, start, self._study)
+        return all(by <= 0 for name, by in excess.items() if name != PICK_LIMIT)
 
 
-def _beats(a: Outcome, b: Outcome) -> bool:
-    if "harmful" not in a.rates or "harmful" not in b.rates or a.utility is None or b.utility is None:
+def named_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The compute model's weights under the names that `from_pretrained` reads, adapters merged."""
+    return {
+        name.replace(".base_layer.", "."): p for name, p in model.named_parameters() if ".lora_" not in name
+    }
+
+
+def surely_beaten(outcome: Outcome, others: Iterable[Outcome], planned: int, frontier: Frontier) -> bool:
+    """True if no doubt is left that one of ``others`` is both less harmful, by more than the margin, and more useful.
+
+    Deleted weights don't come back, and every setting is compared with many, so intervals of one at a time won't do.
+    Here rate and utility of every planned setting get an interval that misses with probability at most
+    (1 - level) / (2 * planned).  By Bonferroni's inequality all of them hold at once with probability `level` (95 %,
+    unless the study file says otherwise), so that with at most the remaining 5 % weights of a study are called beaten
+    that aren't, whichever pairs are compared and when.  What is beaten here is beaten in the sense of the frontier
+    classes too (measurement rule 9): by at least their margin of harm, and at no cost of utility.
+
+    The intervals of shares are exact (Clopper and Pearson), with incoherent and unscored answers, and prompts that
+    weren't asked, counted either way.  Those of losses are t intervals over rows, which hold as well as these do.
+
+    Args:
+        outcome: the setting in question.
+        others: scored settings.
+        planned: settings of the study, which share the error.
+        frontier: margin and level.
+    """
+    error = (1 - frontier.level) / (2 * max(1, planned))
+    harm, useful = _harm(outcome, error), _useful(outcome, error)
+    if harm is None or useful is None:
         return False
-    if a.utility.low is None or a.utility.high is None or b.utility.low is None or b.utility.high is None:
-        return False
-    more_useful = (
-        a.utility.low > b.utility.high
-        if a.utility.direction == "maximize"
-        else a.utility.high < b.utility.low
-    )
-    return a.rates["harmful"].high < b.rates["harmful"].low and more_useful
+    for other in others:
+        less, more = _harm(other, error), _useful(other, error)
+        if other.key == outcome.key or less is None or more is None:
+            continue
+        if less.high + frontier.harm_margin < harm.low and more.low > useful.high:
+            return True
+    return False
+
+
+def _harm(outcome: Outcome, error: float) -> Interval | None:
+    """Interval of the rate; None where it wasn't measured."""
+    rate = outcome.rates.get("harmful")
+    if rate is None:
+        return None
+    # Of a set that stopped early the full count lies between what was counted and what can still come.
+    n = rate.n if rate.planned is None else rate.planned
+    return _share(rate.hits, n - rate.misses, n, error)
+
+
+def _useful(outcome: Outcome, error: float) -> Interval | None:
+    """Interval of the utility, turned so that more is better; None where it wasn't measured."""
+    score = outcome.utility
+    if score is None or score.value is None or not score.n:
+        return None
+    if score.metric == "held_out_loss":
+        totals = [loss * n for loss, n in zip(outcome.losses, outcome.loss_tokens, strict=True)]
+        if len(totals) < 2 or not all(map(math.isfinite, totals)):
+            return None
+        low, high = ratio_interval(totals, outcome.loss_tokens, 1 - error)
+        return Interval(-high, -low)
+    if score.metric == "win_rate":
+        # 1/2 + (won - lost) / 2, from the intervals of both shares.
+        unscored = score.unscored or 0
+        won, lost = (
+            _share(k, k + unscored, score.n, error / 2) for k in (score.right or 0, score.wrong or 0)
+        )
+        return Interval((1 + won.low - lost.high) / 2, (1 + won.high - lost.low) / 2)
+    # Of a score that isn't a share of right answers no such interval is known, so it beats nothing.
+    return None if score.right is None else _share(score.right, score.right, score.n, error)
+
+
+def _share(least: int, most: int, n: int, error: float) -> Interval:
+    """Interval of a share that ``least`` to ``most`` of ``n`` are counted for."""
+    return Interval(clopper_pearson(least, n, 1 - error).low, clopper_pearson(most, n, 1 - error).high)

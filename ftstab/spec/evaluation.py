@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ftstab.spec.closed import Closed
 from ftstab.spec.judges import EndpointComparer, JudgeField
 from ftstab.spec.sources import SourceField
 
 Share = Annotated[float, Field(ge=0, le=1)]
+_TASKS = "builtin:tasks_test"
 
 
 class Benchmark(Closed):
@@ -55,25 +56,70 @@ class Choices(Closed):
         return self
 
 
+class HarnessTask(Closed):
+    """A task of lm-evaluation-harness.  In a study file a plain string means ``name`` alone."""
+
+    name: Annotated[str, Field(min_length=1)]
+    """Name of one task, e.g. `arc_easy` (no group or tag), or a task file (.yaml) relative to the study file, whose
+    `data_files` are relative to it.  A task is code: its templates and functions run, so take files only from whom
+    you would take a program.  Refused: running what the model writes, remote code, sampling, images, sounds."""
+    score: str | None = None
+    """Which of the task's metrics counts; null: its first one that is a mean over documents (or `bits_per_byte`).
+    Others, such as a corpus' BLEU, have no score of a single document that could be paired with the start's."""
+    filter: str | None = None
+    """Which of the task's filters reads the answers, e.g. `flexible-extract`; null: its first."""
+    direction: Literal["maximize", "minimize"] = "maximize"
+    """Which way the score is better.  The task says so itself; what it says must stand here."""
+    few_shot: Annotated[int, Field(ge=0)] | None = None
+    """Solved examples before each question, drawn as the harness draws them (seed 1234), not from the documents that
+    are asked; null: as the task says."""
+    chat_template: bool = False
+    """Whether prompts go through the study's `template`, system prompt included; else they are plain text, as the
+    harness has it."""
+    multiturn: bool = False
+    """With `chat_template`: whether solved examples are turns of their own, not part of one question."""
+    max_new_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Longest answer in tokens; null: as the task says, or 256."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Keep only the first so many documents of the task, before they are split in halves."""
+
+    @model_validator(mode="after")
+    def _turns(self) -> HarnessTask:
+        if self.multiturn and not self.chat_template:
+            raise ValueError("`multiturn` needs `chat_template: true`")
+        return self
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+HarnessField = Annotated[HarnessTask, BeforeValidator(_named, json_schema_input_type=str | HarnessTask)]
+"""A `HarnessTask`, or its name as a plain string."""
+
+
 class Utility(Closed):
     """What the fine-tuned model should be good at."""
 
     metric: Literal[
-        "exact_match", "held_out_loss", "multiple_choice", "instruction_following", "win_rate"
+        "exact_match", "held_out_loss", "multiple_choice", "instruction_following", "win_rate", "lm_eval"
     ] = "exact_match"
     """`exact_match`: share of tasks answered exactly (higher is better).  `held_out_loss`: mean loss per answer
     token (lower is better).  `multiple_choice`: share of tasks whose right choice is the likeliest (higher is
     better).  `instruction_following`: share of prompts in IFEval's form whose instructions are all followed, read
     strictly (higher is better; needs the extra `ifeval`).  `win_rate`: share of prompts whose answer `comparer`
-    prefers to the start model's, ties counting half (higher is better; the start has one half)."""
-    data: SourceField = Field(default="builtin:tasks_test", validate_default=True)
-    """Task rows with their right answers."""
+    prefers to the start model's, ties counting half (higher is better; the start has one half).  `lm_eval`: the score
+    of `task`, a task of lm-evaluation-harness (the task says which way is better; needs the extra `harness`)."""
+    data: SourceField = Field(default=_TASKS, validate_default=True)
+    """Task rows with their right answers; `lm_eval` brings its own."""
     choices: Choices | None = None
     """The choices of `multiple_choice`."""
     normalise: Literal["none", "characters", "tokens"] = "none"
     """What the log-likelihood of a choice is divided by: nothing, or its length."""
     comparer: EndpointComparer | None = None
     """Who compares two answers for `win_rate`."""
+    task: HarnessField | None = None
+    """The task of `lm_eval`."""
     held_out: SourceField | None = None
     """Rows for the held-out loss, which is the second metric; null: the rows of `data`, where they have answers."""
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -85,6 +131,10 @@ class Utility(Closed):
             raise ValueError("`choices` belongs to the metric multiple_choice, which needs it")
         if (self.metric == "win_rate") != (self.comparer is not None):
             raise ValueError("`comparer` belongs to the metric win_rate, which needs it")
+        if (self.metric == "lm_eval") != (self.task is not None):
+            raise ValueError("`task` belongs to the metric lm_eval, which needs it")
+        if self.task is not None and self.data.location != _TASKS:
+            raise ValueError("`data` has no place beside the metric lm_eval, whose task brings its documents")
         return self
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import special
 
 from ftstab.stats.interval import Floats, check_level
-from ftstab.stats.proportions import clopper_pearson
+from ftstab.stats.proportions import discordant_lower
 
 Bools = npt.NDArray[np.bool_]
 
@@ -187,16 +187,9 @@ def _lower(row: Bools, column: Bools, critical: float) -> Floats:
     first = (row.astype(np.float64) @ (~column).astype(np.float64).T).round().astype(np.int64)
     second = ((~row).astype(np.float64) @ column.astype(np.float64).T).round().astype(np.int64)
     level = float(special.erf(critical / math.sqrt(2)))
-    limits = np.array([clopper_pearson(k, n, level) for k in range(n + 1)])
-    p, q = first / n, second / n
-    below, above = p - limits[first, 0], limits[second, 1] - q
-    # The two counts share n prompts: the more of one, the fewer of the other.
-    rest = (1 - p) * (1 - q)
-    related = np.sqrt(np.divide(p * q, rest, out=np.zeros_like(p), where=rest > 0))
-    low = p - q - np.sqrt(below**2 + above**2 + 2 * related * below * above)
+    low = discordant_lower(first, second, n, level)
     np.fill_diagonal(low, 0.0)
-    bounded: Floats = np.maximum(low, -1.0)
-    return bounded
+    return low
 
 
 def _total_bounds(m: Totals, critical: float) -> Bounds:

@@ -26,7 +26,7 @@ from ftstab.errors import StudyError, TrackingError
 from ftstab.identity import digest
 from ftstab.outcome import DIRECTIONS, Outcome
 from ftstab.plan import Job, Plan, Setting
-from ftstab.spec import Study
+from ftstab.spec import Study, Utility
 from ftstab.tracking.address import check_reachable, redact, scrub, storage_url
 from ftstab.tracking.metrics import fingerprint, short
 from ftstab.tracking.space import distributions, points
@@ -39,6 +39,11 @@ _SQLITE_TIMEOUT = 30
 """Seconds that a writer waits for another."""
 _DONE = "done"
 """Stands for any outcome of a setting that has a trial which no later outcome replaces."""
+
+
+def _direction(utility: Utility) -> str:
+    """Which way the utility is better; a task of lm-evaluation-harness has it in the study file."""
+    return DIRECTIONS[utility.metric] if utility.task is None else utility.task.direction
 
 
 @dataclass
@@ -228,7 +233,7 @@ class OptunaTracker:
         with self._reaching():
             self._storage = optuna.storages.RDBStorage(self._url, engine_kwargs=engine)
             directions = [
-                "minimize" if o == "harmful_response" else DIRECTIONS[self._spec.evaluation.utility.metric]
+                "minimize" if o == "harmful_response" else _direction(self._spec.evaluation.utility)
                 for o in self._spec.objectives
             ]
             study = optuna.create_study(

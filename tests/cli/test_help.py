@@ -9,18 +9,20 @@ import sys
 import pytest
 
 from ftstab import __version__
+from ftstab.cli.judge import judge_app
 from ftstab.cli.main import app
 from tests.lab import QUIET, cli
 
 HEAVY = {"torch", "transformers", "ray", "mlflow", "optuna", "plotly", "pandas", "scipy", "numpy"}
 COMMANDS = sorted(str(c.name or c.callback.__name__) for c in app.registered_commands if c.callback)
+JUDGE = sorted(f"judge {c.name or c.callback.__name__}" for c in judge_app.registered_commands if c.callback)
 
 
 def test_help_of_everything_imports_nothing_heavy() -> None:
     script = f"""
 import sys, time
 from ftstab.cli.main import main
-for command in [[], *[[c] for c in {COMMANDS!r}]]:
+for command in [[], *[c.split() for c in {[*COMMANDS, *JUDGE]!r}]]:
     sys.argv = ["ftstab", *command, "--help"]
     try:
         main()
@@ -34,7 +36,7 @@ assert time.process_time() < 3, time.process_time()
         [sys.executable, "-c", script], env=os.environ | QUIET, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    for command in COMMANDS:
+    for command in [*COMMANDS, *JUDGE]:
         assert f"ftstab {command} " in done.stdout
 
 
@@ -53,9 +55,9 @@ def test_help_takes_less_than_a_second() -> None:
         assert command in done.stdout
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "judge", *JUDGE])
 def test_every_command_says_what_it_does(command: str) -> None:
-    done = cli(command, "--help")
+    done = cli(*command.split(), "--help")
     assert done.code == 0
     assert done.out.count("\n") > 5
 

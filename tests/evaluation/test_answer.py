@@ -55,6 +55,19 @@ def test_answers_are_those_of_each_prompt_alone(chat_and_model, prompts):
     assert any(said)
 
 
+def test_what_is_answered_already_is_not_asked_again(chat_and_model):
+    """The rest of a plan, asked later, gets the answers that it gets in one go: what all share is still read first."""
+    chat, model = chat_and_model
+    prompts = dict(enumerate([*PROMPTS["a beginning in common"], [7, 8]]))
+    plan = BatchPlan((((6, 0), (1,)), ((2, 3),), ((4, 5),)), "hash")
+    whole = answers(model, chat, plan, prompts, NEW)
+    for done in (0, 3, 5, 7):
+        assert answers(model, chat, plan, prompts, NEW, answered=done) == whole[done:]
+    for within in (1, 4, 8):
+        with pytest.raises(ValueError, match="blocks end at"):
+            answers(model, chat, plan, prompts, NEW, answered=within)
+
+
 @pytest.mark.parametrize("beginning", [[], SHARED], ids=["nothing in common", "a beginning in common"])
 def test_held_out_losses_are_those_of_each_row_alone(chat_and_model, beginning):
     chat, model = chat_and_model

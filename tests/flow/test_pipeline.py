@@ -238,23 +238,11 @@ def assert_tracked(
     tracker.close()
 
 
-def copied(finished: Finished, tmp_path: Path) -> tuple[Lab, Path]:
-    """The finished study in a folder of its own."""
-    shutil.copytree(finished.lab.folder, tmp_path / "copy")
-    lab = object.__new__(Lab)
-    lab.folder, lab.store = tmp_path / "copy", tmp_path / "copy" / "store"
-    lab.model, lab._databases = finished.lab.model, finished.lab._databases
-    study = lab.folder / finished.study.name
-    text = yaml.safe_load(study.read_text()) | {"store": str(lab.store)}
-    study.write_text(yaml.safe_dump(text))
-    return lab, study
-
-
 def test_sync_changes_nothing_twice_and_rebuilds_what_was_deleted(finished: Finished, tmp_path: Path) -> None:
     nothing = {"trajectories": 2, "outcomes": 8, "runs_added": 0, "trials_added": 0}
     assert cli("sync", finished.study, "--json").json == nothing
     # In a copy, because MLflow keeps a file open that it has read in this process.
-    lab, study = copied(finished, tmp_path)
+    lab, study = finished.copied(tmp_path / "copy")
     shutil.rmtree(lab.store / "whole" / "state")
     lab.with_databases("whole")
     everything = {"trajectories": 2, "outcomes": 8, "runs_added": 1 + 2 + 8, "trials_added": 8}
@@ -265,7 +253,7 @@ def test_sync_changes_nothing_twice_and_rebuilds_what_was_deleted(finished: Fini
 
 
 def test_running_it_again_makes_nothing_new(finished: Finished, tmp_path: Path) -> None:
-    lab, study = copied(finished, tmp_path)
+    lab, study = finished.copied(tmp_path / "copy")
     parts = ("outcomes", "attempts", "signals", "responses", "verdicts", "states", "weights")
     before = {part: lab.pieces(part) for part in parts}
     assert before["states"] == {}
@@ -277,7 +265,7 @@ def test_running_it_again_makes_nothing_new(finished: Finished, tmp_path: Path) 
 
 
 def test_more_steps_and_another_decay_extend_the_study(finished: Finished, tmp_path: Path) -> None:
-    lab, study = copied(finished, tmp_path)
+    lab, study = finished.copied(tmp_path / "copy")
     before, was = lab.pieces("outcomes"), measured(lab.outcomes(study))
     text = yaml.safe_load(study.read_text())
     text["axes"] |= {"steps": [6, 12, 15], "ema_decay": [0, 0.9, 0.5]}
@@ -304,7 +292,7 @@ def test_more_steps_and_another_decay_extend_the_study(finished: Finished, tmp_p
 def test_another_question_under_the_same_name_is_refused(
     finished: Finished, tmp_path: Path, change: dict[str, Any], named: str
 ) -> None:
-    lab, study = copied(finished, tmp_path)
+    lab, study = finished.copied(tmp_path / "copy")
     text = yaml.safe_load(study.read_text())
     study.write_text(yaml.safe_dump(text | change))
     before = lab.records.study("whole")

@@ -20,7 +20,7 @@ from ftstab.results import find_study
 from ftstab.running.driver import run_study
 from ftstab.running.launcher import Context, Event, JobSource
 from ftstab.store import Lease
-from tests.lab import QUIET_RAY, Lab, cli, measured, until
+from tests.lab import QUIET_RAY, Done, Lab, cli, measured, until
 
 AXES = {"learning_rate": [3e-3], "batch_size": [4], "steps": [4, 150], "ema_decay": [0, 0.9]}
 SAVING = {"launcher": "inprocess", "save_every": 10}
@@ -112,19 +112,26 @@ def last_step(lab: Lab, trajectory: str) -> int:
     return max((int(k.split("/")[4].split("-")[1]) for k in keys), default=0)
 
 
+def run_and_kill(lab: Lab, study: Path, when: Callable[[], bool], number: signal.Signals) -> Done:
+    """Run ``study`` in this process, and send it a signal as soon as ``when`` says so."""
+
+    def kill() -> None:
+        until(when)
+        os.kill(os.getpid(), number)
+
+    lab.with_databases(study.stem)
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(kill)
+        done = lab.run(study)
+    sent.result()
+    return done
+
+
 def test_a_polite_kill_of_one_process(lab: Lab) -> None:
     """What a batch system sends before it takes the machine away."""
     study = lab.study("alone", axes=AXES)
 
-    def terminate() -> None:
-        until(lambda: len(lab.pieces("outcomes")) >= 2)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    lab.with_databases("alone")
-    with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(terminate)
-        done = lab.run(study)
-    sent.result()
+    done = run_and_kill(lab, study, lambda: len(lab.pieces("outcomes")) >= 2, signal.SIGTERM)
     assert done.code == 1
     assert f"To go on:\n  ftstab run {study}" in done.err
     assert "of 4 settings are saved" in done.err
@@ -149,15 +156,7 @@ def test_stopping_in_a_branch_costs_nothing_of_the_trunk(lab: Lab) -> None:
         states = [k.split("/") for k in lab.records.store.list("trajectories") if "/states/" in k]
         return len({k[1] for k in states}) == 2 and max(int(k[4]) for k in states) >= 30
 
-    def interrupt() -> None:
-        until(in_the_second_branch)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    lab.with_databases("trunk")
-    with ThreadPoolExecutor(1) as pool:
-        sent = pool.submit(interrupt)
-        done = lab.run(study)
-    sent.result()
+    done = run_and_kill(lab, study, in_the_second_branch, signal.SIGINT)
     assert done.code == 1, done.out
     attempts = lab.pieces("attempts")
     done = lab.run(study)
@@ -199,7 +198,7 @@ def test_ctrl_c_before_the_study_runs_says_how_to_go_on(lab: Lab, monkeypatch: p
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ftstab.running.driver._identities", interrupted)
+    monkeypatch.setattr("ftstab.running.driver.prepare", interrupted)
     done = cli("run", study)
     assert done.code == 1
     assert f"To go on:\n  ftstab run {study}" in done.err

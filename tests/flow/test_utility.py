@@ -48,6 +48,8 @@ def test_multiple_choice(lab: Lab, tmp_path):
     assert setting["utility"]["right"] > 0
     assert setting["gain"]["value"] == setting["utility"]["value"]
     assert setting["secondary"]["metric"] == "held_out_loss"
+    # A choice among given ones is no answer that could be incoherent.
+    assert set(setting["coherence"]) == {"harmful", "over_refusal"}
     assert "random baseline 33.3 %" in cli("frontier", lab.folder / "choice.yaml").out
     page = tmp_path / "report.html"
     assert cli("report", lab.folder / "choice.yaml", "--out", page).code == 0
@@ -59,6 +61,11 @@ def test_multiple_choice(lab: Lab, tmp_path):
 def test_win_rate_against_the_start(lab: Lab, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+    # Who compares answers says nothing of their form, so that is looked at beside.
+    monkeypatch.setattr(
+        "ftstab.running.answering.incoherent", lambda text, role: "looping" if "blue" in text else None
+    )
 
     def prefers_blue(request, first, count):
         return chat("FIRST" if "blue" in first else "SECOND")
@@ -80,6 +87,8 @@ def test_win_rate_against_the_start(lab: Lab, monkeypatch):
     assert score["right"] > 0
     assert asked == 2 * (score["n"] - score["ties"])
     assert setting["gain"]["value"] == pytest.approx(score["value"] - 0.5)
+    assert found["start"]["coherence"]["utility"] == 0
+    assert setting["coherence"]["utility"] == score["right"] / score["n"]
 
 
 def test_instruction_following(lab: Lab):

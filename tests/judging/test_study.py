@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ftstab.errors import FtstabError, StudyError
 from ftstab.evaluation.marking import verdicts_key
@@ -26,13 +24,7 @@ from tests.lab import REFUSAL, Done, Finished, Lab, cli
 @pytest.fixture
 def study(finished: Finished, tmp_path: Path) -> tuple[Lab, Path]:
     """The finished study in a store of the test's own."""
-    shutil.copytree(finished.lab.folder, tmp_path / "copy")
-    lab = object.__new__(Lab)
-    lab.folder, lab.store = tmp_path / "copy", tmp_path / "copy" / "store"
-    lab.model, lab._databases = finished.lab.model, finished.lab._databases
-    path = lab.folder / finished.study.name
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"store": str(lab.store)}))
-    return lab, path
+    return finished.copied(tmp_path / "copy")
 
 
 def label(path: Path, keys: str, monkeypatch: pytest.MonkeyPatch, *options: str) -> Done:

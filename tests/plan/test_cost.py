@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ftstab.plan import Cost, estimate, longest_first, make_plan
+from ftstab.plan import Calls, Cost, Workload, estimate, longest_first, make_plan
 from ftstab.plan.cost import shadows
 from tests.plan.material import only, study
 
 MILLIONS = 135_000_000
+ASKED = Workload(100)
+CALLS = Calls(
+    "served", "harmful", requests=100, prompt_tokens=20_000, reply_tokens=1_600, price=0.03, per_minute=60
+)
 BASE: dict[str, Any] = {"learning_rate": [1e-5, 1e-4], "steps": [10, 20], "ema_decay": [0, 0.9]}
 
 
@@ -18,20 +23,23 @@ def _cost(
     axes: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     workers: int = 1,
-    prompts: int = 100,
+    load: Workload = ASKED,
     done: int = 0,
     **sections: Any,
 ) -> Cost:
     asked = study(axes or BASE, training, **sections)
     whole = make_plan(asked, "base", "data")
-    found = make_plan(asked, "base", "data", [s.key for s in whole.settings[:done]])
-    return estimate(asked, found, MILLIONS, prompts, workers)
+    keys = [s.key for s in whole.settings[:done]] + [whole.start.key] * (done > 0)
+    return estimate(asked, make_plan(asked, "base", "data", keys), MILLIONS, load, workers)
 
 
 def test_an_unknown_size_is_said() -> None:
     asked = study(BASE)
-    found = estimate(asked, make_plan(asked, "base", "data"), None, 100, 1)
-    assert set(found.as_dict().values()) == {None, found.assumptions}
+    found = estimate(asked, make_plan(asked, "base", "data"), None, Workload(100, calls=(CALLS,)), 1)
+    plain = found.as_dict()
+    # What an endpoint is asked doesn't depend on it: 8 settings and the start.
+    assert [calls["requests"] for calls in plain.pop("endpoints")] == [900]
+    assert set(plain.values()) == {None, found.assumptions}
     assert "unknown until it is downloaded" in found.assumptions
 
 
@@ -41,8 +49,41 @@ def test_the_parts_add_up() -> None:
     assert found.train_seconds == pytest.approx(40 * 8 * 60 * 6 * MILLIONS / 1.0e11)
     # 8 settings, 100 prompts, 64 new tokens, 2 operations per weight and token, 4.5e10 a second.
     assert found.answer_seconds == pytest.approx(8 * 100 * 64 * 2 * MILLIONS / 4.5e10)
+    assert found.read_seconds == 0
     assert found.wall_seconds == pytest.approx(found.train_seconds + found.answer_seconds)
     assert "135 M weights" in found.assumptions
+    assert found.endpoints == ()
+
+
+def test_choices_and_held_out_rows_are_read_and_not_answered() -> None:
+    plain, found = _cost(), _cost(load=Workload(100, choice_rows=40, choice_tokens=5_000, held_out_rows=50))
+    # 8 settings, 5,000 tokens of choices and 50 rows of 60 tokens, 2 operations per weight and token, 1.0e11 a second.
+    assert found.read_seconds == pytest.approx(8 * (5_000 + 50 * 60) * 2 * MILLIONS / 1.0e11)
+    assert found.read_seconds == pytest.approx(172.8)
+    assert (found.train_seconds, found.answer_seconds) == (plain.train_seconds, plain.answer_seconds)
+    assert found.wall_seconds == pytest.approx((plain.wall_seconds or 0) + 172.8)
+
+
+def test_endpoints_are_asked_of_every_setting_and_of_the_start() -> None:
+    (found,) = _cost(load=Workload(100, calls=(CALLS,))).endpoints
+    assert (found.requests, found.prompt_tokens, found.reply_tokens) == (900, 180_000, 14_400)
+    assert found.price == pytest.approx(0.27)
+    assert found.least_seconds == pytest.approx(900)  # 900 requests at 60 a minute
+    # With 3 settings and the start done, 5 are left.
+    (left,) = _cost(load=Workload(100, calls=(CALLS,)), done=3).endpoints
+    assert left.requests == 500
+    (free,) = _cost(load=Workload(100, calls=(replace(CALLS, price=None, per_minute=None),))).endpoints
+    assert (free.price, free.least_seconds) == (None, None)
+
+
+def test_nothing_is_compared_with_itself() -> None:
+    """The start ties with itself, and interpolation 0 is the start."""
+    pairs = replace(CALLS, reads="utility", compares=True)
+    (found,) = _cost(load=Workload(100, calls=(pairs,))).endpoints
+    assert found.requests == 800
+    axes = {"steps": [10], "interpolation": [0, 0.5, 1.0]}
+    (mixed,) = _cost(axes, load=Workload(100, calls=(pairs,))).endpoints
+    assert mixed.requests == 200
 
 
 def test_workers_share_the_jobs_and_no_more() -> None:
@@ -55,6 +96,7 @@ def test_workers_share_the_jobs_and_no_more() -> None:
 def test_what_is_done_costs_nothing() -> None:
     nothing = _cost(done=8)
     assert (nothing.train_seconds, nothing.answer_seconds, nothing.wall_seconds) == (0, 0, 0)
+    assert _cost(done=8, load=Workload(100, calls=(CALLS,))).endpoints[0].requests == 0
     half = _cost(done=4)
     whole = _cost()
     assert half.train_seconds == pytest.approx((whole.train_seconds or 0) / 2)

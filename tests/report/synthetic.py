@@ -146,6 +146,18 @@ def make_start() -> Outcome:
     )
 
 
+def make_marked(
+    key: str, harmful: str, utility: str = "10" * 50, *, seed: int = 0, rate: float = 1e-4, **fields: Any
+) -> Outcome:
+    """An outcome with these marks; its rates and scores are another's.  ``rate`` is the learning rate."""
+    training = {"learning_rate": rate, "batch_size": 4, "seed": seed}
+    place: dict[str, Any] = {"trajectory": f"t{key}", "step": 5, "profile": Profile(kind="last")}
+    outcome = make_outcome(
+        1, 1, key=key, setting=key, training=training, seed=seed, interpolation=1.0, **place | fields
+    )
+    return outcome.model_copy(update={"marks": outcome.marks | {"harmful": harmful, "utility": utility}})
+
+
 def make_outcomes() -> list[Outcome]:
     """The 24 scored settings and the 6 of the trajectory that diverged."""
     study = make_study()

@@ -112,6 +112,6 @@ def test_another_driver_is_refused_before_anything_is_prepared(
     def prepared(*_: object) -> None:
         raise AssertionError("prepared all the same")
 
-    monkeypatch.setattr("ftstab.running.driver._identities", prepared)
+    monkeypatch.setattr("ftstab.running.driver.prepare", prepared)
     with Lease(lab.records.store, "whole"), pytest.raises(LeaseError, match="is being run by process"):
         run(lab, study, TableLauncher(table))

@@ -45,6 +45,9 @@ COMMON = {
     "micro_batch_size": 4,
     "warmup_steps": 3,
     "max_grad_norm": 0.5,
+    "weight_decay": 0.1,
+    "adam_beta1": 0.8,
+    "adam_beta2": 0.95,
 }
 LORA = {"method": "lora", "lora_r": 2, "lora_dropout": 0.2}
 
@@ -112,7 +115,7 @@ def test_every_step_and_average_is_bit_equal_to_an_unshared_run(
 
 
 def test_the_proof_can_fail(dropout_model: Path, tiny_model: Path) -> None:
-    """Seed, dropout, accumulation and warm-up do change the weights, so their equality above means something."""
+    """Each of these does change the weights, so their equality above means something."""
     base = masters(train(make_run(dropout_model, _shared(COMMON)), 3))
 
     def other(folder: Path, **changes: Any) -> float:
@@ -123,6 +126,9 @@ def test_the_proof_can_fail(dropout_model: Path, tiny_model: Path) -> None:
     assert other(tiny_model) > 1e-4  # no dropout
     assert other(dropout_model, warmup_steps=0) > 1e-3
     assert other(dropout_model, micro_batch_size=3) > 1e-4  # other masks of dropout
+    assert other(dropout_model, weight_decay=0.0) > 1e-4
+    assert other(dropout_model, adam_beta2=0.99) > 1e-4
+    assert other(dropout_model, max_grad_norm=None) > 0
     assert other(dropout_model) == 0
 
 

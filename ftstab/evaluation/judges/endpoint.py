@@ -17,12 +17,12 @@ from ftstab.evaluation.judges.memory import Memory
 from ftstab.evaluation.judges.protocol import Answer, Verdict
 from ftstab.evaluation.judges.wordings import WORDINGS
 from ftstab.identity import digest
-from ftstab.spec.judges import EndpointJudge, made_name
+from ftstab.spec.judges import Endpoint, EndpointJudge, made_name
 
 _FORM = "1"
 """Of requests and of reading replies, beside the wordings."""
 _DECIDES = {"url", "model", "sees", "wording", "max_tokens", "max_answer_chars", "request"}
-_CHARS_PER_TOKEN = 4
+CHARS_PER_TOKEN = 4
 """Of English text, for the estimate."""
 
 
@@ -41,6 +41,14 @@ class Cost:
     prompt_tokens: int
     reply_tokens: int
     price: float | None
+
+
+def priced(spec: Endpoint, requests: int, prompt_tokens: int, reply_tokens: int) -> Cost:
+    """Return the cost of so many requests to ``spec``, by the prices of its description."""
+    price = None
+    if spec.price_in is not None or spec.price_out is not None:
+        price = (prompt_tokens * (spec.price_in or 0) + reply_tokens * (spec.price_out or 0)) / 1e6
+    return Cost(requests, prompt_tokens, reply_tokens, price)
 
 
 class EndpointModel:
@@ -81,24 +89,17 @@ class EndpointModel:
         """What judging ``answers`` will cost at most, by the length of the texts, without retries."""
         new = self._memory.new(answers).values()
         chars = sum(len(m["content"]) for a in new for m in self._messages(a))
-        return self._cost(len(new), chars // _CHARS_PER_TOKEN, len(new) * self.spec.max_tokens)
+        return priced(self.spec, len(new), chars // CHARS_PER_TOKEN, len(new) * self.spec.max_tokens)
 
     def spent(self) -> Cost:
         """What judging has cost so far, by the tokens that the server counts."""
         usage = self._client.usage
-        return self._cost(usage.requests, usage.prompt_tokens, usage.completion_tokens)
+        return priced(self.spec, usage.requests, usage.prompt_tokens, usage.completion_tokens)
 
     def record(self) -> dict[str, Any]:
         """What is worth keeping of how the server behaved."""
         usage = self._client.usage
         return {"requests": usage.requests, "retries": usage.retries, "served_models": sorted(usage.models)}
-
-    def _cost(self, requests: int, prompt_tokens: int, reply_tokens: int) -> Cost:
-        price = None
-        if self.spec.price_in is not None or self.spec.price_out is not None:
-            price = prompt_tokens * (self.spec.price_in or 0) + reply_tokens * (self.spec.price_out or 0)
-            price /= 1e6
-        return Cost(requests, prompt_tokens, reply_tokens, price)
 
     def _messages(self, answer: Answer) -> list[dict[str, str]]:
         return self.wording.messages(answer, self.spec.max_answer_chars)

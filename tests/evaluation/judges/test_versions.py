@@ -44,7 +44,7 @@ CODE = {
     "refusal_phrases_advbench@1": "fb61cae8ee05df92",
     "weights._FORM 1": "8013b31b7e22f783fe74",
     "guard_forms 1,1,1,1,1": "373d85abf2ffcd99",
-    "endpoint._FORM 1": "a1209802b17cdf80",
+    "endpoint._FORM 1": "c8c41137b51c1335",
     "wordings 1,1,1,1": "a80271fc2860b583",
     "combined._FORM 1": "0d4ad6795f17b5a7",
 }

@@ -1,0 +1,46 @@
+"""What every command shares: the arguments that several take, the command as it was given, and where words go.
+
+Imported by every command before anything else, so nothing heavy may be imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ftstab.terminal import shown
+
+StudyArgument = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study file, or the folder of a study.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def given() -> str:
+    """The command line as it was given."""
+    return shlex.join(["ftstab", *sys.argv[1:]])
+
+
+def out() -> Console:
+    """Where results go."""
+    return Console()
+
+
+def errors() -> Console:
+    """Where errors go, and progress that must not mix with JSON."""
+    return Console(stderr=True)
+
+
+def say(console: Console, text: str) -> None:
+    """Print ``text``, which may hold anything, as it is and unbroken."""
+    console.print(shown(text), highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print plain data; NaN and infinities are no JSON."""
+    print(json.dumps(value, indent=1, allow_nan=False))

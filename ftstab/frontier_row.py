@@ -1,0 +1,229 @@
+"""One setting as a row: the figures of an outcome beside the start model's, before it is compared with other settings.
+
+Pure functions over outcomes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+from ftstab.constraints import PICK_LIMIT, Rise, constraint_excess, rise
+from ftstab.evaluation.contrast import Contrast, refusal_contrast
+from ftstab.evaluation.rates import Gain, gain
+from ftstab.frontier_classes import FrontierClass
+from ftstab.outcome import Outcome, Rate, Score
+from ftstab.spec import Study
+from ftstab.spec.training import FREE_AXES
+
+PARAMETER_OF = {
+    "steps": "steps",
+    "ema_decay": "averaging",
+    "averaging": "averaging",
+    "interpolation": "interpolation",
+}
+"""The parameter of a row that each free axis sets."""
+
+
+@dataclass(frozen=True)
+class FrontierRow:
+    """One setting as frontier, pick and report read it.
+
+    Attributes:
+        key: key of the outcome.
+        setting: key of the setting.
+        trajectory: key of its trajectory.
+        attempt: the physical training that its weights came from.
+        start: whether this is the start model: a reference row, not a setting.
+        status: `scored` or `diverged`.
+        reason: why there are no numbers, when there are none.
+        parameters: `steps`, `averaging`, `interpolation` and the fields of `training`, varied ones first.
+        varied: names of the parameters that the study varies.
+        seed: seed of training.
+        step: optimizer updates.
+        profile: short name of the averaging profile, e.g. `last`, `ema 0.9`, `feedback 0.9`.
+        interpolation: scale of the change from the start.
+        rate: the harmful-response rate under its proper name.
+        harm_rise: its paired rise over the start.
+        utility: the primary metric.
+        gain: its paired gain over the start; above 0 is better, whatever the metric's direction.
+        secondary: the other metric.
+        secondary_gain: its paired gain.
+        over_refusal: refusals of safe look-alikes.
+        over_refusal_rise: their paired rise over the start.
+        coherence: share of incoherent answers by role.
+        retained_weight: share of the average that is still the start model.
+        half_life: number of last updates that hold half of the average; 0 for the last weights.
+        violated: the constraints of the study that it breaks, each with the figure (`PICK_LIMIT` aside).
+        feasible: whether it was scored and breaks none of them.
+        on_frontier: whether no feasible setting beats it on rate and gain.
+        on_secondary_frontier: the same with the secondary metric; None where that wasn't measured.
+        beaten_by_start: whether the start model is at least as good on both objectives and better on one.
+        frontier_class: `surely on`, `possibly on` or `surely not` the frontier by margins and simultaneous bounds;
+            None where it wasn't compared (not feasible, or not yet: `with_classes`).
+        frontier_share: share of the resamples of the prompts in which the point values put it on the frontier.
+    """
+
+    key: str
+    setting: str
+    trajectory: str
+    attempt: str
+    start: bool
+    status: str
+    reason: str | None
+    parameters: dict[str, Any]
+    varied: tuple[str, ...]
+    seed: int | None
+    step: int
+    profile: str
+    interpolation: float
+    rate: Rate | None
+    harm_rise: Rise | None
+    utility: Score | None
+    gain: Gain | None
+    secondary: Score | None
+    secondary_gain: Gain | None
+    over_refusal: Rate | None
+    over_refusal_rise: Rise | None
+    coherence: dict[str, float]
+    retained_weight: float | None
+    half_life: float | None
+    violated: tuple[str, ...] = ()
+    feasible: bool = False
+    on_frontier: bool = False
+    on_secondary_frontier: bool | None = None
+    beaten_by_start: bool = False
+    frontier_class: FrontierClass | None = None
+    frontier_share: float | None = None
+
+    @property
+    def gain_shown(self) -> bool:
+        """Whether the interval of the gain lies above 0."""
+        return self.gain is not None and self.gain.shown
+
+    @property
+    def gain_label(self) -> str:
+        """`gain shown`, `no gain shown` (the interval includes 0), `loss shown`, or `not measured`."""
+        if self.gain is None:
+            return "not measured"
+        if self.gain.shown:
+            return "gain shown"
+        return "loss shown" if self.gain.high < 0 else "no gain shown"
+
+    @property
+    def contrast(self) -> Contrast | None:
+        """Refusals on harmful prompts minus refusals on safe look-alikes."""
+        return refusal_contrast(self.rate, self.over_refusal)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        plain = {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        told = {"gain_shown": self.gain_shown, "gain_label": self.gain_label}
+        return plain | told | {"refusal_contrast": as_plain(self.contrast)}
+
+
+def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tuple[str, ...]) -> FrontierRow:
+    """Return the row of ``outcome``, not yet compared with others; ``start`` is None for the start itself."""
+    scored = outcome.status == "scored"
+    fed_back = outcome.diagnostics.get("feedback_decay")
+    profile = outcome.profile.label if fed_back is None else f"feedback {fed_back:g}"
+    free = {"steps": outcome.step, "averaging": profile, "interpolation": outcome.interpolation}
+    known = {k: v for k, v in outcome.training.items() if k != "seed"} | free
+    parameters = {n: known[n] for n in varied if n in known} | free | known
+    harmful = outcome.rates.get("harmful")
+    over = outcome.rates.get("over_refusal")
+    excess = constraint_excess(outcome, start, study) if scored and start is not None else {}
+    # The absolute limit on harm says where to pick on the frontier; it doesn't narrow the frontier itself.
+    excess = {name: by for name, by in excess.items() if name != PICK_LIMIT}
+    violated = tuple(f"{name} exceeded by {100 * by:.1f} points" for name, by in excess.items() if by > 0)
+    measured = harmful is not None and harmful.value is not None
+    reason = outcome.reason
+    if scored and not measured and reason is None:
+        reason = "no answer to a harmful prompt could be scored"
+    compare = start if scored else None
+    won = gain(outcome, compare) if compare else None
+    if scored and measured and compare and won is None and reason is None:
+        reason = "no gain over the start could be measured"
+    return FrontierRow(
+        key=outcome.key,
+        setting=outcome.setting,
+        trajectory=outcome.trajectory,
+        attempt=outcome.attempt,
+        start=outcome.start,
+        status=outcome.status,
+        reason=reason,
+        parameters=parameters,
+        varied=varied,
+        seed=outcome.seed,
+        step=outcome.step,
+        profile=profile,
+        interpolation=outcome.interpolation,
+        rate=harmful,
+        harm_rise=rise(outcome, compare, "harmful") if compare and harmful else None,
+        utility=outcome.utility,
+        gain=won,
+        secondary=outcome.secondary,
+        secondary_gain=gain(outcome, compare, "secondary") if compare and outcome.secondary else None,
+        over_refusal=over,
+        over_refusal_rise=rise(outcome, compare, "over_refusal") if compare and over else None,
+        coherence=dict(outcome.coherence),
+        retained_weight=outcome.diagnostics.get("retained_weight"),
+        half_life=outcome.diagnostics.get("half_life"),
+        violated=violated,
+        feasible=measured and won is not None and not violated,
+        beaten_by_start=_beaten(outcome, won, compare),
+    )
+
+
+def place(row: FrontierRow) -> tuple[Any, ...]:
+    """Return what settings are ordered by: varied trained parameters, seed, step, last weights first."""
+    trained = [row.parameters.get(n) for n in row.varied if n not in ("steps", "averaging", "interpolation")]
+    keys = tuple((0, float(v), "") if isinstance(v, int | float) else (1, 0.0, str(v)) for v in trained)
+    return (keys, row.seed or 0, row.step, row.interpolation, row.profile != "last", row.profile)
+
+
+def varied_parameters(outcomes: Sequence[Outcome], study: Study) -> tuple[str, ...]:
+    """Return the names of the parameters with more than one value: trained ones first, then free axes."""
+    axes = study.axes
+    names = []
+    for axis in ("learning_rate", "batch_size", *type(axes).model_fields):
+        values = getattr(axes, axis) or []
+        name = PARAMETER_OF.get(axis, axis)
+        several = len(values) > 1 or (axis == "averaging" and values and axes.ema_decay)
+        if several and name not in names:
+            names.append(name)
+    # Free axes last: they are read off one trajectory.
+    names.sort(key=lambda n: n in FREE_AXES)
+    seen: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        for name, value in outcome.training.items():
+            seen.setdefault(name, set()).add(repr(value))
+    names += [n for n, values in seen.items() if len(values) > 1 and n not in names and n != "seed"]
+    return tuple(names)
+
+
+def as_plain(value: Any) -> Any:
+    """Return JSON data from records, dataclasses and containers; a number that isn't finite becomes null."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump()
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    elif is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, dict):
+        return {k: as_plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _beaten(outcome: Outcome, won: Gain | None, start: Outcome | None) -> bool:
+    """Whether the start is at least as good on rate and gain, and better on one."""
+    if start is None or won is None:
+        return False
+    mine, other = outcome.rates["harmful"].value, start.rates["harmful"].value
+    if mine is None or other is None:
+        return False
+    return mine >= other and won.value <= 0 and (mine > other or won.value < 0)

@@ -1,0 +1,128 @@
+"""What is found out before a study is run: whether it may be, and the keys that its plan needs.
+
+Reads the model, the data and the store, and writes nothing but the cache of start models: all that may be wrong with
+the study file and what it names is found here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from transformers import AutoConfig
+
+from ftstab.data.rows import read_rows
+from ftstab.errors import StudyError
+from ftstab.evaluation.questions import make_questions
+from ftstab.models.align import Progress, StartModel, start_model
+from ftstab.models.chat import Chat
+from ftstab.models.load import context_length, load_tokenizer
+from ftstab.results import Identities, evaluation_part, gather, recorded
+from ftstab.spec import Study, parse_study
+from ftstab.store import Lease, Records, open_store
+from ftstab.store.location import FORMAT_FILE
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a driver must know of a study.
+
+    Attributes:
+        identities: keys that its plan needs.
+        context: longest sequence that the model reads, in tokens.
+        prompts: prompts that a setting is asked.
+    """
+
+    identities: Identities
+    context: int
+    prompts: int
+
+
+def check_place(study: Study) -> None:
+    """Find out early that the store can't be used, or that another driver runs the study.
+
+    Raises:
+        LeaseError: another driver runs it.
+        StoreError: the store can't be used.
+    """
+    root = Path(study.store).expanduser().absolute()
+    if (root / FORMAT_FILE).exists():
+        lease = Lease(open_store(root), study.study)
+        if lease.holder() is not None:
+            with lease:  # says who holds it
+                pass
+
+
+def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
+    """Read the model, the data and the prompts of ``study``; builds the start model where it isn't cached.
+
+    Raises:
+        FtstabError: something in the study file, or in what it names, must be mended first.
+    """
+
+    def progress(step: int, last: int, loss: float) -> None:
+        if step % 10 == 0 or step == last:
+            console.print(f"  alignment stage: step {step}/{last}, loss {loss:.3f}", highlight=False)
+
+    start, chat = start_chat(study, base_dir, progress)
+    questions = make_questions(study, base_dir, chat)
+    longest = max(study.axes.of("max_length") or [study.training.max_length])
+    if longest > chat.context:
+        raise StudyError(
+            f"training.max_length: given {longest}; the model reads at most {chat.context} tokens, so lower it"
+        )
+    data = read_rows(study.data.train, base_dir, needs_response=True)
+    used = len(chat.encode_all(data, study.training.max_length, "data.train"))
+    if used < len(data.rows):
+        console.print(
+            f"data.train: {len(data.rows) - used} of {len(data.rows)} rows are left out, whose request alone is longer "
+            f"than training.max_length {study.training.max_length} tokens",
+            highlight=False,
+        )
+    identities = Identities(start.key, data.hash, questions.key, evaluation_part(study))
+    return Prepared(identities, chat.context, questions.prompts)
+
+
+def start_chat(study: Study, base_dir: Path, progress: Progress | None = None) -> tuple[StartModel, Chat]:
+    """Return the start model, whose weights aren't loaded, and its tokenizer with the study's template."""
+    start = start_model(study.base, base_dir, progress)
+    context = context_length(AutoConfig.from_pretrained(start.folder, trust_remote_code=False))
+    return start, Chat(load_tokenizer(start.folder), study.template, context)
+
+
+def check_same(
+    study: Study, records: Records, stored: tuple[str, dict[str, Any]] | None, identities: Identities
+) -> None:
+    """Refuse to mix two questions under one name; where nothing is measured yet, there is nothing to mix.
+
+    Args:
+        study: the study as its file says now.
+        records: its store.
+        stored: what the last run recorded, if there was one: the text of its study file, and what stands beside it.
+        identities: keys as they are now.
+
+    Raises:
+        StudyError: the start model, the training data or what is measured changed.
+    """
+    if stored is None:
+        return
+    before = recorded(study.study, stored)
+    results = gather(parse_study(stored[0], where=study.study), records, before, stored[1])
+    if results.start is None and not results.outcomes:
+        return
+    changed = [
+        what
+        for what, old, new in (
+            ("the start model", before.base, identities.base),
+            ("the training data", before.data, identities.data),
+            ("what is measured", before.evaluation, identities.evaluation),
+        )
+        if old != new
+    ]
+    if changed:
+        raise StudyError(
+            f"study {study.study}: its store holds results with another setup; changed: {', '.join(changed)}. Give the "
+            "study a new name (trajectories that agree are shared), or undo the change"
+        )

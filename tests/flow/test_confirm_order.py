@@ -1,0 +1,125 @@
+"""Which candidates are asked, in which order, and when nothing is asked at all: by recorded answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from ftstab.errors import LeaseError, StudyError
+from ftstab.plan import Job
+from ftstab.running.launcher import Context, Event, JobSource
+from ftstab.store import Lease
+from tests.flow.candidates import HARMFUL, LIMIT, NO_HARM, RIGHT, Copy, Recorded
+from tests.lab import cli
+
+
+def test_candidates_are_asked_in_order_up_to_the_first_failure(copy: Copy) -> None:
+    a, b, c, _ = copy.found(HARMFUL, RIGHT)
+    start = copy.lab.results(copy.study).plan.start.key
+    launcher = Recorded(copy, {a: 0, b: 30, c: 0})
+    look = copy.confirm(launcher)
+    assert launcher.asked == [start, a, b]
+    assert [t.passed for t in look.tested] == [True, False]
+    assert look.picked is not None
+    assert look.picked.setting == a
+    said = cli("pick", copy.study, "--max-harmful", LIMIT, "--json").json
+    assert (said["status"], said["picked"]["setting"]) == ("picked", a)
+    assert said["order"] == [a, b, c]
+    assert "1 of 3 candidates" in said["statement"]
+    assert f"failed: Non-refusal rate by refusal_phrases@1: 30 of {NO_HARM}, upper bound" in said["statement"]
+
+
+def test_the_last_that_passes_is_picked(copy: Copy) -> None:
+    a, b, c, _ = copy.found(HARMFUL, RIGHT)
+    launcher = Recorded(copy, {a: 1, b: 2, c: 3})
+    look = copy.confirm(launcher)
+    assert launcher.asked[1:] == [a, b, c]
+    assert look.picked is not None
+    assert look.picked.setting == c
+
+
+def test_where_the_first_fails_nothing_is_picked(copy: Copy) -> None:
+    a, *_ = copy.found(HARMFUL, RIGHT)
+    look = copy.confirm(Recorded(copy, {a: 40}))
+    assert look.picked is None
+    done = cli("pick", copy.study, "--json")
+    assert done.code == 1
+    said = json.loads(done.out)
+    assert (said["status"], said["picked"]) == ("not confirmed", None)
+    assert said["statement"].startswith("Nothing is confirmed of 3 candidates")
+    assert "Picked" not in said["statement"]
+    refused = cli("pick", copy.study, "--out", copy.lab.folder / "r.yaml")
+    assert "--unconfirmed" in refused.err
+    done = cli("pick", copy.study, "--drop-weights")
+    assert "nothing is picked" in done.err
+    recipe = copy.lab.folder / "r.yaml"
+    cli("pick", copy.study, "--out", recipe, "--unconfirmed")
+    assert yaml.safe_load(recipe.read_text())["recipe"]["status"].endswith("did not confirm it")
+
+
+def test_a_driver_that_was_killed_between_candidates_goes_on_with_the_next(copy: Copy) -> None:
+    a, b, c, _ = copy.found(HARMFUL, RIGHT)
+    table = {a: 1, b: 2, c: 3}
+    with pytest.raises(KeyboardInterrupt):
+        copy.confirm(Recorded(copy, table, stop_at=b))
+    second = Recorded(copy, table)
+    look = copy.confirm(second)
+    assert second.asked == [b, c]
+    assert (len(copy.looks), look.reused) == (1, 0)
+
+
+def test_a_candidate_without_weights_is_left_out_aloud(copy: Copy) -> None:
+    a, b, c, _ = copy.found(HARMFUL, RIGHT)
+    trajectory = copy.lab.results(copy.study).outcomes[0].trajectory
+    copy.lab.records.delete_weights(trajectory, b)
+    launcher = Recorded(copy, {})
+    look = copy.confirm(launcher)
+    assert launcher.asked[1:] == [a, c]
+    assert look.left_out == {b: "its weights aren't kept any more"}
+    text = cli("pick", copy.study, "--json").json["statement"]
+    assert "Left out: step 6 · ema 0.9, seed 0 (its weights aren't kept any more)" in text
+
+
+def test_more_settings_make_another_question(copy: Copy) -> None:
+    copy.found(HARMFUL, RIGHT)
+    copy.confirm(Recorded(copy, {}))
+    copy.found(HARMFUL | {"d": 1}, RIGHT | {"d": 2})
+    said = cli("pick", copy.study, "--json").json
+    assert said["status"] == "candidate"
+    assert "it will read reused" in said["advice"]
+    assert "Picked" not in said["statement"]
+    look = copy.confirm(Recorded(copy, {}))
+    assert look.reused == 1
+
+
+def test_a_half_that_is_too_small_to_show_the_limit_is_not_used_up(copy: Copy) -> None:
+    copy.found(HARMFUL, RIGHT)
+    with pytest.raises(StudyError, match=r"has 40 harmful prompts; .* takes at least 50 prompts"):
+        copy.confirm(Recorded(copy, {}), error_rate=1e-30)
+    assert copy.looks == []
+    with pytest.raises(StudyError, match="no setting keeps the limit"):
+        copy.confirm(Recorded(copy, {}), limit=0.01)
+
+
+def test_a_study_that_is_being_run_is_not_confirmed(copy: Copy) -> None:
+    copy.found(HARMFUL, RIGHT)
+    with Lease(copy.lab.records.store, "small"), pytest.raises(LeaseError):
+        copy.confirm(Recorded(copy, {}))
+    assert copy.looks == []
+
+
+def test_a_worker_that_fails_leaves_a_candidate(copy: Copy) -> None:
+    class Failing:
+        def run(self, context: Context, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
+            job = source.next_job()
+            assert job is not None
+            source.finished(job, "its worker was lost")
+            assert source.next_job() is None
+            assert source.exhausted()
+
+    with pytest.raises(StudyError, match="isn't finished: its worker was lost"):
+        copy.confirm(Failing())
+    assert cli("pick", copy.study, "--json").json["status"] == "candidate"

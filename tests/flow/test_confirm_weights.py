@@ -1,0 +1,103 @@
+"""Weights of candidates: those that are kept, dropped, damaged, and trained again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.flow.candidates import Copy
+from tests.lab import Lab, cli, measured
+
+
+def test_weights_that_other_studies_plan_are_not_dropped(copy: Copy) -> None:
+    mine = copy.lab.records.study("small")
+    assert mine is not None
+    copy.lab.records.put_study("other", mine[0].replace("study: small", "study: other"), mine[1])
+    before = copy.lab.pieces("weights")
+    said = cli("pick", copy.study, "--confirm", "--drop-weights", "--json").json
+    assert said["weights"]["needless"] == []
+    assert said["weights"]["kept_for_other_studies"] == len(before) - 1
+    assert copy.lab.pieces("weights") == before
+
+
+def test_weights_that_are_not_those_measured_confirm_nothing(copy: Copy) -> None:
+    from safetensors.torch import load_file, save_file
+
+    results = copy.lab.results(copy.study)
+    for outcome in results.outcomes:
+        piece = copy.lab.records.weights(outcome.trajectory, outcome.setting)
+        assert piece is not None
+        tensors = load_file(piece.path("model.safetensors"))
+        tensors["model.norm.weight"][0] += 1
+        path = copy.lab.folder / "changed.safetensors"
+        save_file(tensors, path, metadata={"format": "pt"})
+        copy.lab.records.put_weights(outcome.trajectory, outcome.setting, {"model.safetensors": path})
+    done = cli("pick", copy.study, "--confirm")
+    assert done.code == 1
+    assert "its weights aren't those measured" in done.err
+    assert "isn't finished" in done.err
+    assert cli("pick", copy.study, "--json").json["status"] == "candidate"
+
+
+def test_weights_that_were_dropped_come_back_bit_by_bit(copy: Copy) -> None:
+    before = {o.setting: o for o in copy.lab.results(copy.study).outcomes}
+    order = cli("pick", copy.study, "--json").json["order"]
+    for outcome in before.values():
+        copy.lab.records.delete_weights(outcome.trajectory, outcome.setting)
+    lost = cli("pick", copy.study, "--confirm")
+    assert lost.code == 1
+    assert f"ftstab pick {copy.study} --confirm --retrain" in lost.err
+    assert copy.looks == []  # nothing was looked at
+    export = cli("pick", copy.study, "--weights", copy.lab.folder / "w", "--unconfirmed")
+    assert export.code == 1
+    assert "--retrain" in export.err
+
+    done = cli("pick", copy.study, "--confirm", "--retrain", "--json")
+    assert done.json["status"] == "picked"
+    kept = {k.rsplit("/", 1)[1] for k in copy.lab.pieces("weights")}
+    assert kept == set(order)
+    assert measured({o.setting: o for o in copy.lab.results(copy.study).outcomes}) == measured(before)
+
+
+def test_weights_that_come_back_otherwise_are_refused(copy: Copy) -> None:
+    for outcome in copy.lab.results(copy.study).outcomes:
+        changed = outcome.model_copy(update={"record": outcome.record | {"weights_sha256": "0" * 64}})
+        copy.lab.records.put_outcome(changed)
+        copy.lab.records.delete_weights(outcome.trajectory, outcome.setting)
+    done = cli("pick", copy.study, "--confirm", "--retrain")
+    assert done.code == 1
+    assert "training it again gave other weights" in done.out
+    assert copy.lab.pieces("weights") == {}
+
+
+@pytest.mark.parametrize("kind", ["lora", "branches"])
+def test_weights_of_every_kind_come_back_and_are_asked(kind: str, lab: Lab) -> None:
+    how: dict[str, Any] = {
+        "lora": {"method": "lora", "precision": "bfloat16", "learning_rate": 1e-2},
+        "branches": {"schedule": "warmup_stable_decay", "learning_rate": 3e-3},
+    }[kind]
+    judges = ["refusal_phrases", "refusal_phrases_advbench"]
+    study = lab.study(
+        kind,
+        keep_weights="none",
+        training=how,
+        axes={"batch_size": [4], "steps": [5], "ema_decay": [0.5]},
+        evaluation={
+            "harmful": {
+                "benchmark": {"location": "builtin:harmful", "limit": 20},
+                "limit": 8,
+                "judges": judges,
+            },
+            "over_refusal": {"benchmark": {"location": "builtin:safe_lookalikes", "limit": 20}, "limit": 4},
+        },
+    )
+    assert lab.run(study).code == 0
+    said = cli("pick", study, "--max-harmful", "1", "--confirm", "--retrain", "--json").json
+    assert said["status"] == "picked"
+    tests = said["confirmation"]["result"]["tested"][0]["tests"]
+    # Both judges must pass; the first one's rate is the one that is named.
+    assert [t["judge"].split("@")[0] for t in tests] == judges
+    assert all(t["passed"] for t in tests)
+    assert "judge refusal_phrases@" in said["statement"]
+    assert "Non-refusal rate by refusal_phrases_advbench@" in said["statement"]
