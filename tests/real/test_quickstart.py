@@ -27,7 +27,6 @@ def test_the_quickstart_runs_with_few_steps(tmp_path, monkeypatch, capsys):
     file["evaluation"]["utility"]["limit"] = 6
     file["evaluation"]["decoding"] = {"max_new_tokens": 8, "batch_size": 12}
     file["keep_weights"] = "none"
-    file["resources"]["workers"] = 1  # other tests may hold memory
     study = tmp_path / "few-steps.yaml"
     study.write_text(yaml.safe_dump(file, sort_keys=False), encoding="utf-8")
 
