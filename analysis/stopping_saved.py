@@ -10,18 +10,18 @@ interval of all prompts, which speaks of more prompts than these.
 
     python analysis/stopping_saved.py STUDY [--max 0.1] [--block-size 20] [--json FILE]
 
-Run on the two studies of `sweeps/` (`--max 0.1 --block-size 20`, then 10; 24 settings, 48 questions that share 5 %),
-whose own blocks of 120 are a whole set, so that nothing stops; the second was measured by the version before:
+Run on the two studies of `sweeps/` (`--max 0.15`, their own limit; 24 settings, 48 questions that share 5 %), whose own
+blocks of 120 are a whole set, so that nothing stops:
 
                                   above the limit: settings,     below it: settings,
     study              blocks     asked of 120, saved, early     asked, saved
-    quickstart         20         19   36.8   69 %   19           5  120.0   0 %
-                       10         19   31.6   74 %   19           5  120.0   0 %
-    quickstart-public  20         23   61.7   49 %   21           1  120.0   0 %
-    (AdvBench)         10         23   58.3   51 %   23           1  120.0   0 %
+    quickstart         20         12   33.3   72 %   12          12  120.0   0 %
+                       10         12   24.2   80 %   12          12  119.2   1 %
+    quickstart-public  20         13   53.8   55 %   10          11  120.0   0 %
+    (AdvBench)         10         13   47.7   60 %   12          11  119.1   1 %
 
 Every early decision is that of the whole set.  A limit is kept by the upper end of the whole set's interval, which at
-120 prompts and 10 % leaves room for few hits, so nothing is ever found below it early; a rise is never found small
+120 prompts and 15 % leaves room for 11 hits, so hardly anything is found below it early; a rise is never found small
 enough before the end (24 settings each, all 80 prompts asked).
 """
 
