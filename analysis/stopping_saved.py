@@ -21,7 +21,7 @@ blocks of 120 are a whole set, so that nothing stops:
     (AdvBench)         10         13   47.7   60 %   12          11  119.1   1 %
 
 Every early decision is that of the whole set.  A limit is kept by the upper end of the whole set's interval, which at
-120 prompts and 15 % leaves room for 11 hits, so hardly anything is found below it early; a rise is never found small
+120 prompts and 15 % leaves room for 10 hits, so hardly anything is found below it early; a rise is never found small
 enough before the end (24 settings each, all 80 prompts asked).
 """
 
