@@ -49,7 +49,7 @@ td small { color: var(--soft); font-weight: 400; }
 .badge { display: inline-block; min-width: 1.5em; padding: 0 .35em; border-radius: 1em;
   background: var(--blue); color: #fff; text-align: center; font-weight: 600; }
 .record { display: grid; grid-template-columns: minmax(130px, 210px) 1fr; gap: .2rem 1rem; font-size: .9rem; }
-.record dt { color: var(--soft); }
+.record dt { color: var(--soft); overflow-wrap: anywhere; }
 .record dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 600px) { main { padding: 16px 12px 40px; } .record { grid-template-columns: 1fr; }
   .record dd { margin-bottom: .4rem; } }
