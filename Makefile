@@ -1,5 +1,5 @@
 # make demo    set-up and the main job: a real sweep on a small real model, with its frontier and report
-# make test    set-up and tests
+# make test    set-up and tests, two processes at a time
 # make check   ruff and mypy
 # make format  ruff format, and its safe fixes
 
@@ -23,7 +23,7 @@ demo: $(VENV)/.run
 	$(BIN)/ftstab run sweeps/quickstart.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
