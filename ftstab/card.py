@@ -144,7 +144,8 @@ def card(results: Results, chosen: Selection) -> str:
     facts = {
         "Base": study.base.model
         + ("" if study.base.align is None else ", aligned by this study's alignment stage"),
-        "Fine-tuned on": study.data.train.location,
+        "Fine-tuned on": study.data.train.location
+        + ("" if study.data.mix is None else f", with rows of {study.data.mix.location} mixed in"),
         **{n.replace("_", " ").capitalize(): number(v) for n, v in row.parameters.items() if v is not None},
         "Seed": number(outcome.seed),
         "Weights, SHA-256": str(outcome.record.get("weights_sha256")),

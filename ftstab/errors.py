@@ -3,6 +3,7 @@
 FtstabError
 ├── SpecError          the study file is wrong (all its faults at once)
 ├── DataError          a data file can't be used
+│   └── NotHereError   data of the hub isn't on this machine, and the hub can't be (or may not be) asked
 ├── ModelError         a base model can't be used
 ├── StoreError         the store can't be read or written
 │   └── LeaseError     another driver runs this study
@@ -40,6 +41,10 @@ class SpecError(FtstabError):
 
 class DataError(FtstabError):
     """A data file is missing, lacks a column, or has no usable row."""
+
+
+class NotHereError(DataError):
+    """Data of the hub isn't on this machine, and the hub can't be reached or may not be asked."""
 
 
 class ModelError(FtstabError):

@@ -56,6 +56,13 @@ class FrontierRow:
         coherence: share of incoherent answers by role.
         retained_weight: share of the average that is still the start model.
         half_life: number of last updates that hold half of the average; 0 for the last weights.
+        rho: how far along the way of its trajectory it lies: 0 the start, 1 the last weights of its step; None for
+            those themselves.
+        distance_from_start: Euclidean distance of its weights from the start model's.
+        nearest_snapshot: step of the snapshot of its trajectory that its weights lie nearest to; 0 is the start.
+        nearest_snapshot_distance: how far.
+        posthoc_residual: of an average that was rebuilt from stored shadows, the share of its profile that is wrong;
+            None for others.
         violated: the constraints of the study that it breaks, each with the figure (`PICK_LIMIT` aside).
         feasible: whether it was scored and breaks none of them.
         on_frontier: whether no feasible setting beats it on rate and gain.
@@ -90,6 +97,11 @@ class FrontierRow:
     coherence: dict[str, float]
     retained_weight: float | None
     half_life: float | None
+    rho: float | None = None
+    distance_from_start: float | None = None
+    nearest_snapshot: int | None = None
+    nearest_snapshot_distance: float | None = None
+    posthoc_residual: float | None = None
     violated: tuple[str, ...] = ()
     feasible: bool = False
     on_frontier: bool = False
@@ -171,6 +183,8 @@ def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tupl
         coherence=dict(outcome.coherence),
         retained_weight=outcome.diagnostics.get("retained_weight"),
         half_life=outcome.diagnostics.get("half_life"),
+        posthoc_residual=outcome.diagnostics.get("posthoc_residual"),
+        **_position(outcome),
         violated=violated,
         feasible=measured and won is not None and not violated,
         beaten_by_start=_beaten(outcome, won, compare),
@@ -189,9 +203,8 @@ def varied_parameters(outcomes: Sequence[Outcome], study: Study) -> tuple[str, .
     axes = study.axes
     names = []
     for axis in ("learning_rate", "batch_size", *type(axes).model_fields):
-        values = getattr(axes, axis) or []
         name = PARAMETER_OF.get(axis, axis)
-        several = len(values) > 1 or (axis == "averaging" and values and axes.ema_decay)
+        several = axes.varied(axis) or (axis == "averaging" and axes.averaging and axes.ema_decay)
         if several and name not in names:
             names.append(name)
     # Free axes last: they are read off one trajectory.
@@ -217,6 +230,18 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [as_plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _position(outcome: Outcome) -> dict[str, Any]:
+    """Where it lies on the way of its trajectory (`ftstab.training.position`)."""
+    found = outcome.diagnostics
+    nearest = found.get("nearest_snapshot")
+    return {
+        "rho": found.get("rho"),
+        "distance_from_start": found.get("distance_from_start"),
+        "nearest_snapshot": None if nearest is None else int(nearest),
+        "nearest_snapshot_distance": found.get("nearest_snapshot_distance"),
+    }
 
 
 def _beaten(outcome: Outcome, won: Gain | None, start: Outcome | None) -> bool:

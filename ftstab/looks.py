@@ -7,17 +7,41 @@ store it was.  Reads and writes the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ftstab.confirm import NewRunClaim, Question, Tested, picked
 from ftstab.errors import StudyError
+from ftstab.identity import digest
 from ftstab.store import Records
 
-Kind = Literal["pick", "recipe"]
-"""`pick`: candidates are tested.  `recipe`: fresh seeds of what is picked are asked."""
+Kind = Literal["pick", "recipe", "arms"]
+"""`pick`: candidates are tested.  `recipe`: fresh seeds of what is picked are asked.  `arms`: settings of arms are
+asked, for `ftstab compare --arms`."""
+
+
+@dataclass(frozen=True)
+class ArmsQuestion:
+    """What a look of arms asks.  The same question is the same look.
+
+    Attributes:
+        evaluation: identity of what is asked, with its judges.
+        arms: the arms, as the study file defines them.
+        margin: within which they are equivalent.
+        order: settings that are asked.
+    """
+
+    evaluation: str
+    arms: Mapping[str, Any]
+    margin: float
+    order: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Identity of the question."""
+        return digest(asdict(self) | {"order": list(self.order)})
 
 
 @dataclass(frozen=True)
@@ -49,7 +73,7 @@ class Look:
 
     @property
     def question(self) -> Question:
-        """The question of the candidates."""
+        """The question of the candidates; a look of arms has none."""
         plain = self.about["question"]
         return Question(**{**plain, "order": tuple(plain["order"])})
 
@@ -112,7 +136,7 @@ def begin(
     study: str,
     kind: Kind,
     key: str,
-    asked: Question,
+    asked: Question | ArmsQuestion,
     prompts: Collection[str],
     left_out: dict[str, str],
     who: str,
@@ -175,6 +199,16 @@ def find(records: Records, study: str, asked: Question, any_error_rate: bool = F
     same = [k for k in looks(records, study) if k.kind == "pick" and plain(k.question) == plain(asked)]
     same.sort(key=lambda look: (look.result is not None, look.number))
     return same[-1] if same else None
+
+
+def arms_look(records: Records, study: str, settings: Collection[str]) -> Look | None:
+    """Return the last finished look of arms that asked all of ``settings``; None if there is none."""
+    found = [
+        look
+        for look in looks(records, study)
+        if look.kind == "arms" and look.result is not None and set(settings) <= set(look.result["asked"])
+    ]
+    return found[-1] if found else None
 
 
 def recipe_look(records: Records, look: Look) -> Look | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 Metric = Literal[
     "exact_match", "held_out_loss", "multiple_choice", "instruction_following", "win_rate", "lm_eval"
@@ -111,20 +111,56 @@ class Score(_Record):
     """How the rows were scored, where the metric's name doesn't say it."""
 
 
+class StoredShadows(_Record):
+    """Which shadows a rebuilt average is made from: part of what it is, because others give other weights."""
+
+    decays: tuple[float, ...]
+    """Decays of the exponential shadows, ascending."""
+    every: int
+    """Steps between the copies that are stored."""
+
+
 class Profile(_Record):
     """How the weights along a trajectory were averaged."""
 
-    kind: Literal["last", "exponential", "bias_corrected", "power"]
+    kind: Literal["last", "exponential", "bias_corrected", "power", "posthoc_exponential"]
+    """`posthoc_exponential`: an exponential average that was not tracked but rebuilt from `stored` ones, and so comes
+    near to it only (`ftstab.training.posthoc`)."""
     value: float | None = None
     """Decay, or the exponent of `power`; None for the last weights."""
+    stored: StoredShadows | None = None
+    """What a `posthoc_exponential` average is rebuilt from; None for all others."""
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Keys of settings are hashes of this: a profile that isn't rebuilt says nothing of stored shadows.
+        said: dict[str, Any] = plain(self)
+        if self.stored is None:
+            said.pop("stored", None)
+        return said
 
     @property
     def label(self) -> str:
         """A short name, e.g. ``ema 0.9``."""
         if self.kind == "last":
             return "last"
-        word = {"exponential": "ema", "bias_corrected": "bias-corrected", "power": "power"}[self.kind]
-        return f"{word} {self.value:g}"
+        words = {
+            "exponential": "ema",
+            "bias_corrected": "bias-corrected",
+            "power": "power",
+            "posthoc_exponential": "post-hoc ema",
+        }
+        return f"{words[self.kind]} {self.value:g}"
+
+    @property
+    def shadows(self) -> tuple[Profile, ...]:
+        """The float32 shadows that the bank must hold to form it; none for the last weights."""
+        if self.stored is not None:
+            return tuple(Profile(kind="exponential", value=decay) for decay in self.stored.decays)
+        if self.kind == "last":
+            return ()
+        # Bias-corrected averages read the exponential shadow of the same decay.
+        return (Profile(kind="power" if self.kind == "power" else "exponential", value=self.value),)
 
 
 class Outcome(_Record):
@@ -135,7 +171,8 @@ class Outcome(_Record):
     trajectory: str
     attempt: str
     """The physical training that these weights came from."""
-    status: Literal["scored", "diverged"]
+    status: Literal["scored", "diverged", "hopeless"]
+    """`hopeless`: its trajectory was left before, by `search.hopeless`."""
     reason: str | None = None
     """Why there are no numbers, when there are none."""
     start: bool = False
@@ -168,7 +205,9 @@ class Outcome(_Record):
     value_weights: list[float] = []
     """Weight of each of those rows in the score; none: all count alike."""
     diagnostics: dict[str, float] = {}
-    """retained_weight, half_life, distance, update_ratio, changed_share, train_loss, spikes and the like."""
+    """retained_weight, half_life, distance, update_ratio, changed_share, train_loss, spikes and the like.  Of a rebuilt
+    average also posthoc_residual (share of the profile that is wrong), posthoc_size (sum of absolute coefficients) and,
+    where the same average was tracked too, posthoc_apart (distance to it over its own from the start)."""
     record: dict[str, Any] = {}
     """What a reader needs to repeat it: decoding, template, versions, device, weight hash, response keys."""
     seconds: dict[str, float] = {}

@@ -9,13 +9,15 @@ from typing import Any
 from ftstab.errors import StudyError, nearest
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
-from ftstab.plan import Plan, fresh_plan, make_plan
+from ftstab.plan import Plan, Point, fresh_plan, study_plan
 from ftstab.spec import Study, load_study, parse_study
 from ftstab.stopping import stopping_rule
 from ftstab.store import Records, open_store
 
 FRESH = "fresh"
 """Under this name a study's record holds the fresh seeds that were asked for, by recipe."""
+ASKED = "asked"
+"""Under this name it holds the points that a search has asked, in their order."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,9 @@ def evaluation_part(study: Study) -> str:
     rule = stopping_rule(study)
     if rule is not None:
         part["stopping"] = rule.identity()
+    if study.search.hopeless is not None:
+        # Some settings have no numbers for it, which another study would ask for.
+        part["hopeless"] = study.search.hopeless.model_dump()
     return digest(part)
 
 
@@ -120,6 +125,11 @@ def recorded(name: str, stored: tuple[str, dict[str, Any]]) -> Identities:
     return Identities(**about["identities"] | {"asked": evaluation_part(parse_study(text, where=name))})
 
 
+def asked_points(about: dict[str, Any]) -> list[Point]:
+    """Return the points that the search of a study has asked, from what is recorded about it."""
+    return [Point(**plain) for plain in about.get(ASKED, [])]
+
+
 def planned_elsewhere(records: Records, study: str) -> set[str]:
     """Return the settings that other studies of the store plan: trajectories are shared, so their weights are too."""
     found: set[str] = set()
@@ -129,8 +139,8 @@ def planned_elsewhere(records: Records, study: str) -> set[str]:
             continue
         keys, other = recorded(name, stored), parse_study(stored[0], where=name)
         plans = (
-            make_plan(other, keys.base, keys.data),
-            fresh_plan(other, keys.base, keys.data, stored[1].get(FRESH, {})),
+            study_plan(other, keys.base, keys.data, points=asked_points(stored[1])),
+            fresh_plan(other, keys.base, keys.data, stored[1].get(FRESH, {}), points=asked_points(stored[1])),
         )
         found |= {s.key for plan in plans for s in plan.settings}
     return found
@@ -169,9 +179,9 @@ def find_study(argument: str) -> tuple[Study, Path]:
 
 def gather(study: Study, records: Records, identities: Identities, about: dict[str, Any]) -> Results:
     """Read every outcome of ``study`` from its store."""
-    asked = about.get(FRESH, {})
-    plan = make_plan(study, identities.base, identities.data)
-    extra = fresh_plan(study, identities.base, identities.data, asked)
+    asked, points = about.get(FRESH, {}), asked_points(about)
+    plan = study_plan(study, identities.base, identities.data, points=points)
+    extra = fresh_plan(study, identities.base, identities.data, asked, points=points)
     wanted = [plan.start, *plan.settings, *extra.settings]
     found = {s.key: records.outcome(s.trajectory, identities.outcome_key(s.key)) for s in wanted}
     done = {key for key, outcome in found.items() if outcome is not None}
@@ -180,10 +190,10 @@ def gather(study: Study, records: Records, identities: Identities, about: dict[s
         folder=study_folder(study),
         records=records,
         identities=identities,
-        plan=make_plan(study, identities.base, identities.data, done),
+        plan=study_plan(study, identities.base, identities.data, done, points),
         start=found[plan.start.key],
         outcomes=tuple(o for s in plan.settings if (o := found[s.key]) is not None),
-        fresh_plan=fresh_plan(study, identities.base, identities.data, asked, done),
+        fresh_plan=fresh_plan(study, identities.base, identities.data, asked, done, points),
         fresh=tuple(o for s in extra.settings if (o := found[s.key]) is not None),
         about=about,
     )

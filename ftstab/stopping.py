@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ftstab.constraints import ROLES
 from ftstab.errors import StudyError
 from ftstab.outcome import Decision, Outcome, Rate, Score
-from ftstab.plan import make_plan
+from ftstab.plan import planned_settings
 from ftstab.sequential import AskedInBlocks, allowed_count
 from ftstab.spec import Study
 from ftstab.stats import Method, proportion
@@ -80,9 +80,13 @@ def stopping_rule(study: Study) -> Rule | None:
     stopping = study.stopping
     if stopping is None:
         return None
-    # Keys don't matter to how many there are.
-    planned = len(make_plan(study, "", "").settings)
-    if stopping.settings is not None and stopping.settings < planned:
+    planned = planned_settings(study)
+    if planned is None and stopping.settings is None:
+        raise StudyError(
+            "stopping.settings: missing; a search whose budget is in hours has no number of settings to share the "
+            "error rate, so give one, or search.budget.trajectories"
+        )
+    if stopping.settings is not None and planned is not None and stopping.settings < planned:
         raise StudyError(
             f"stopping.settings: given {stopping.settings}, but the study has {planned} settings, which share the "
             "error rate; give at least that"
@@ -98,7 +102,7 @@ def stopping_rule(study: Study) -> Rule | None:
         tuple(limits),
         stopping.dominated,
         stopping.error_rate,
-        stopping.settings or planned,
+        stopping.settings or planned or 1,
         study.evaluation.interval,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ftstab.outcome import Outcome
-from ftstab.plan import make_plan, setting_recipe
+from ftstab.plan import setting_recipe, study_plan
 from ftstab.recipes import by_recipe, recipe_of
 from tests.plan.material import study
 from tests.report.synthetic import make_outcomes, make_start
@@ -62,7 +62,7 @@ def test_every_choice_but_the_seed_makes_another_recipe():
 
 
 def test_plan_and_outcome_agree_on_the_recipe():
-    (trajectory,) = make_plan(study({"steps": [10], "ema_decay": [0.9]}), "base", "data").trajectories
+    (trajectory,) = study_plan(study({"steps": [10], "ema_decay": [0.9]}), "base", "data").trajectories
     (setting,) = trajectory.settings
     outcome = SETTINGS[0].model_copy(
         update={

@@ -153,27 +153,64 @@ def frontier(study: StudyArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def compare(
     study: StudyArgument,
-    first: Annotated[
-        str,
+    names: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="A", help="A number that `ftstab frontier` prints, `start`, or the beginning of a key."
+            metavar="A B",
+            help="Two settings: a number that `ftstab frontier` prints, `start`, or the beginning of a key.  With "
+            "--arms: arms, the first of which is compared with the others; by default all of the study file.",
         ),
-    ],
-    second: Annotated[
-        str, typer.Argument(metavar="B", help="The setting to compare it with, named likewise.")
-    ],
+    ] = None,
+    arms: Annotated[
+        bool, typer.Option("--arms", help="Compare arms of the study file at equal utility.")
+    ] = False,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm",
+            help="With --arms: ask their settings the confirmation half first.  The look is logged.",
+        ),
+    ] = False,
+    retrain: Annotated[
+        bool,
+        typer.Option("--retrain", help="With --confirm: train settings again whose weights aren't kept."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two settings on the same prompts: rates, utility, categories, and what that says of new runs."""
+    """Compare two settings on the same prompts, or arms at equal utility, and say what that means for new runs."""
+    names = names or []
+    if arms:
+        _compare_arms(study, names, confirm, retrain, as_json)
+        return
+    if len(names) != 2:
+        raise typer.BadParameter(
+            f"given {len(names)} settings; name two, or arms with --arms", param_hint="A B"
+        )
+    if confirm or retrain:
+        raise typer.BadParameter("only with --arms; `ftstab pick` confirms a setting", param_hint="--confirm")
     from ftstab.cli.compare import comparison, comparison_json, print_comparison
     from ftstab.results import open_results
 
     results = open_results(study)
-    found, rows = comparison(results, first, second)
+    found, rows = comparison(results, *names)
     if as_json:
         print_json(comparison_json(found, rows, results))
     else:
         print_comparison(out(), found, rows)
+
+
+def _compare_arms(study: str, names: list[str], confirm: bool, retrain: bool, as_json: bool) -> None:
+    """`ftstab compare --arms`."""
+    from ftstab.cli.compare_arms import arms_comparison, arms_json, print_arms
+    from ftstab.results import open_results
+
+    results = open_results(study)
+    # Progress goes where it doesn't mix with JSON.
+    found = arms_comparison(results, names, confirm, retrain, given(), errors() if as_json else out())
+    if as_json:
+        print_json(arms_json(found, results))
+    else:
+        print_arms(out(), found, results)
 
 
 @app.command()

@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ftstab.data.rows import read_rows
-from ftstab.errors import StoreError
+from ftstab.cli.posthoc import posthoc_lines, posthoc_report, untrained_jobs
+from ftstab.data.hub import local_only
+from ftstab.data.training import read_training
+from ftstab.errors import NotHereError, StoreError
 from ftstab.models.align import start_key
 from ftstab.models.source import identify
-from ftstab.plan import axis_freedoms, estimate, make_plan
-from ftstab.plan.workload import workload
-from ftstab.results import evaluation_part, gather, recorded
-from ftstab.running.environment import available_cpus
+from ftstab.plan import Point, axis_freedoms, estimate, study_plan
+from ftstab.plan.hardware import GB, GPUS
+from ftstab.plan.memory import Room
+from ftstab.plan.sizes import size_of
+from ftstab.plan.workload import row_tokens, workload
+from ftstab.results import asked_points, evaluation_part, gather, recorded
+from ftstab.running.environment import available_cpus, main_memory
 from ftstab.running.progress import clock
+from ftstab.search import expected_points
 from ftstab.spec import Study
 from ftstab.store import Records, open_store
+from ftstab.training.posthoc import check_posthoc
 
 
 def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
     """Everything that `ftstab plan --json` says.  Downloads nothing."""
+    check_posthoc(study)
     identity = identify(study.base, base_dir)
-    data = read_rows(study.data.train, base_dir, needs_response=True)
-    base = start_key(study.base, base_dir)
-    plan = make_plan(study, base, data.hash)
-    done = _done(study, base, data.hash)
-    if done is not None:
-        plan = make_plan(study, base, data.hash, done)
+    data, assumed = None, []
+    with local_only():
+        try:
+            data = read_training(study.data, base_dir)
+        except NotHereError:
+            assumed.append(
+                "data.train: isn't all on this machine, so what the store has of this study isn't looked up"
+            )
+        base = start_key(study.base, base_dir)
+        asked = workload(study, base_dir)
+    done, asked_before = (set(), []) if data is None else _before(study, base, data.hash)
+    points = [] if study.search.method == "grid" else expected_points(study, asked_before)
+    plan = study_plan(study, base, "unknown" if data is None else data.hash, done, points)
     workers = study.resources.workers or max(1, available_cpus() // study.resources.cpus_per_trajectory)
-    asked = workload(study, base_dir)
-    open_jobs = plan.open_jobs
+    training_rows = sum(len(rows.rows) for rows in data.sets.values()) if data else None
+    asked = replace(
+        asked,
+        training_rows=training_rows or study.data.train.limit or 0,
+        row_tokens=row_tokens(study, data.rows if data else None),
+    )
+    size = size_of(study.base.model, identity.parameters or study.base.parameters)
+    untrained = untrained_jobs(study, plan)
+    open_jobs = [job for job in plan.open_jobs if job not in untrained]
     return {
         "study": study.study,
+        "search": study.search.model_dump(),
         "settings": len(plan.settings),
         "settings_done": sum(s.key in plan.done for s in plan.settings),
         "trajectories": len(plan.trajectories),
@@ -49,29 +73,55 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
         "start_model": {
             "base": identity.key,
             "resolved": identity.resolved,
-            "parameters": identity.parameters,
+            "parameters": size and size.parameters,
         },
-        "left_out_rows": data.left_out,
-        "cost": estimate(study, plan, identity.parameters, asked, workers).as_dict(),
+        "training_rows": training_rows,
+        "left_out_rows": data.left_out if data else {},
+        "assumed": [*assumed, *asked.assumed],
+        "posthoc": posthoc_report(study, plan, size and size.parameters),
+        "trajectories_untrained": len(untrained),
+        "cost": estimate(study, plan, size, asked, workers, _room(study, workers)).as_dict(),
     }
 
 
-def _done(study: Study, base: str, data: str) -> set[str] | None:
-    """Keys of settings that the store has under the same questions; None if it was never run."""
+def _room(study: Study, workers: int) -> Room | None:
+    """The memory that one trajectory may take; None where nothing is known of the machine that it will run on."""
+    resources = study.resources
+    share = min(1.0, resources.gpus_per_trajectory)
+    if share:
+        of = "" if share == 1 else f"{share:g} of "
+        if resources.gpu_memory_gb is not None:
+            return Room(round(share * resources.gpu_memory_gb * GB), f"{of}resources.gpu_memory_gb", True)
+        if resources.gpu is not None:
+            return Room(round(share * GPUS[resources.gpu].memory), f"{of}{resources.gpu}", True)
+        import torch
+
+        if not torch.cuda.is_available():
+            return None
+        found = torch.cuda.get_device_properties(0)
+        return Room(round(share * found.total_memory), f"{of}the {found.name} here", True)
+    whole = main_memory()
+    if whole is None or resources.ray_address or os.environ.get("RAY_ADDRESS"):
+        return None
+    return Room(whole // workers, f"main memory of this machine, shared by {workers} worker(s)", False)
+
+
+def _before(study: Study, base: str, data: str) -> tuple[set[str], list[Point]]:
+    """Keys of settings that the store has under the same questions, and what a search has asked so far."""
     root = Path(study.store).expanduser().absolute()
     try:
         records = Records(open_store(root))
     except StoreError:
         if (root / "ftstab-store.json").exists():
             raise  # a store that can't be used is no empty store
-        return None
+        return set(), []
     stored = records.study(study.study)
     if stored is None:
-        return None
+        return set(), []
     identities = recorded(study.study, stored)
     if (identities.base, identities.data, identities.asked) != (base, data, evaluation_part(study)):
-        return None
-    return set(gather(study, records, identities, stored[1]).plan.done)
+        return set(), []
+    return set(gather(study, records, identities, stored[1]).plan.done), asked_points(stored[1])
 
 
 def _calls_text(calls: dict[str, Any]) -> str:
@@ -85,9 +135,40 @@ def _calls_text(calls: dict[str, Any]) -> str:
     )
 
 
+_PARTS = {
+    "optimizer": "masters, gradients and moments",
+    "start": "start weights",
+    "model": "compute copy and gradients",
+    "shadows": "shadows",
+    "activations": "activations",
+    "judges": "judges",
+    "libraries": "libraries",
+}
+
+
+def _memory_text(memory: dict[str, Any], total: int, fit: dict[str, Any] | None) -> list[str]:
+    """What the largest trajectory needs, and whether that is there."""
+    names = _PARTS if memory["each_shadow"] else _PARTS | {"model": "frozen model"}
+    parts = ", ".join(f"{words} {memory[name] / GB:.1f}" for name, words in names.items() if memory[name])
+    each = f"; each shadow more takes {memory['each_shadow'] / GB:.1f}" if memory["each_shadow"] else ""
+    lines = [f"  memory per trajectory {total / GB:.1f} GB: {parts}{each}"]
+    if fit is not None:
+        answer = "fits" if fit["fits"] else "DOES NOT FIT"
+        lines.append(f"  memory there          {fit['room_bytes'] / GB:.1f} GB ({fit['where']}): {answer}")
+        lines += [f"  would fit             {change}" for change in fit["would"]]
+    return lines
+
+
 def plan_text(report: dict[str, Any]) -> str:
     """The report for a person."""
     lines = [f"study {report['study']}"]
+    search = report["search"]
+    if search["method"] != "grid":
+        budget = ", ".join(f"{v:g} {k}" for k, v in search["budget"].items() if v is not None)
+        lines.append(
+            f"  search                {search['method']}, {search['sampler']}, at most {budget}; what follows is for "
+            "points spread evenly over the axes"
+        )
     done = f", {report['settings_done']} done" if report["settings_done"] else ""
     kinds = f" ({report['trunks']} trunks, {report['branches']} branches)" if report["branches"] else ""
     lines.append(f"  settings              {report['settings']}{done}")
@@ -106,24 +187,43 @@ def plan_text(report: dict[str, Any]) -> str:
     lines.append("axes")
     for axis in report["axes"]:
         free = {True: "free", False: "trained", None: "depends"}[axis["free"]]
-        lines.append(f"  {axis['name']:<20}  {axis['values']:>3} values, {free}: {axis['why']}")
+        values = "    range " if axis["values"] is None else f"{axis['values']:>3} values"
+        lines.append(f"  {axis['name']:<20}  {values}, {free}: {axis['why']}")
     cost = report["cost"]
     lines.append("estimate")
     if cost["wall_seconds"] is None:
         lines.append(f"  unknown: {cost['assumptions']}")
     else:
-        gib = 2**30
+        if cost["reference_seconds"]:
+            lines.append(
+                f"  start model           reads {report['training_rows']} training rows for the loss first, "
+                f"{clock(cost['reference_seconds'])}, unless they are cached"
+            )
         lines += [
             f"  time                  {clock(cost['wall_seconds'])} with {report['workers']} worker(s): training "
             f"{clock(cost['train_seconds'])}, answering {clock(cost['answer_seconds'])}, reading "
             f"{clock(cost['read_seconds'])} of one worker",
-            f"  memory per worker     {cost['memory_bytes'] / gib:.1f} GiB",
-            f"  disk per trajectory   {cost['disk_bytes'] / gib:.1f} GiB at most, while it is trained",
+        ]
+        if cost["gpu_hours"] is not None:
+            each = cost["gpu_hours"] / max(1, report["trajectories"])
+            lines.append(f"  GPU-hours             {cost['gpu_hours']:.3g}, {each:.2g} per trajectory")
+        if cost["memory"] is not None:
+            lines += _memory_text(cost["memory"], cost["memory_bytes"], cost["fit"])
+        lines += [
+            f"  disk per trajectory   {cost['disk_bytes'] / GB:.1f} GB at most, while it is trained",
             f"  assumes               {cost['assumptions']}",
         ]
     lines += [_calls_text(calls) for calls in cost["endpoints"]]
+    if report["posthoc"] is not None:
+        lines += posthoc_lines(report["posthoc"])
+    if report["trajectories_untrained"]:
+        lines.append(
+            f"note: {report['trajectories_untrained']} of the open trajectories are answered from kept shadows; the "
+            "estimate of time counts their training all the same"
+        )
     if not report["start_model"]["resolved"]:
         lines.append(f"note: the revision of {report['start_model']['base']} can't be looked up here")
+    lines += [f"note: {what}" for what in report["assumed"]]
     for reason, count in report["left_out_rows"].items():
         lines.append(f"note: {count} training rows left out: {reason}")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ftstab import __version__
+from ftstab.arms.comparison import ArmsComparison, compare_arms
 from ftstab.data.rows import read_rows
 from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows
@@ -13,6 +14,7 @@ from ftstab.looks import looks
 from ftstab.report.page import write_report
 from ftstab.results import Results
 from ftstab.selection import select
+from ftstab.stability import stability_of
 
 
 def make_report(results: Results, path: Path, command: str) -> Path:
@@ -46,19 +48,34 @@ def make_report(results: Results, path: Path, command: str) -> Path:
         "study run with": results.about.get("command", ""),
     }
     path = path.absolute()
+    signals = results.signals()
     write_report(
         rows,
         results.outcomes,
         start,
         study,
-        results.signals(),
+        signals,
         path,
         statements,
         made_with,
         _unseen(results),
         errors,
+        _arms(results),
+        stability_of(study, results.plan, results.outcomes, start, signals),
     )
     return path
+
+
+def _arms(results: Results) -> ArmsComparison | str | None:
+    """The study's arms, the first against the others, or why they aren't compared; None while there is nothing to
+    compare."""
+    arms = list(results.study.arms)
+    if len(arms) < 2 or results.plan.open_jobs:
+        return None
+    try:
+        return compare_arms(results, arms, strict=False)
+    except StudyError as error:
+        return str(error)
 
 
 def _unseen(results: Results) -> set[str]:

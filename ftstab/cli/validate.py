@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ftstab.data.rows import RowSet, read_rows
 from ftstab.data.split import split_sets
+from ftstab.data.training import check_mix
 from ftstab.errors import FtstabError
 from ftstab.evaluation.judges import get_judge
 from ftstab.evaluation.judges.roles import role_judges
@@ -14,6 +15,7 @@ from ftstab.evaluation.questions import read_tasks
 from ftstab.models.source import identify
 from ftstab.spec import Source, Study
 from ftstab.stopping import stopping_rule
+from ftstab.training.posthoc import check_posthoc
 
 
 def faults(study: Study, base_dir: Path) -> list[str]:
@@ -29,6 +31,7 @@ def faults(study: Study, base_dir: Path) -> list[str]:
 
     evaluation = study.evaluation
     attempt("stopping", lambda: stopping_rule(study))
+    attempt("posthoc", lambda: check_posthoc(study))
     attempt("base.model", lambda: identify(study.base, base_dir))
     judged = {"harmful": evaluation.harmful, "over_refusal": evaluation.over_refusal}
     for role, benchmark in judged.items():
@@ -44,6 +47,9 @@ def faults(study: Study, base_dir: Path) -> list[str]:
             sets[where] = reader()
 
         attempt(where, read)
+    judged_sets = {where: sets[where] for where in sets if where.endswith(".benchmark")}
+    if "data.mix" in sets:
+        attempt("data.mix", lambda: check_mix(sets["data.mix"], judged_sets))
     split = evaluation.split
     split_up = {where: sets[where] for where in asked if where in sets and where.startswith("evaluation.")}
     if len(split_up) == sum(where.startswith("evaluation.") for where in asked):
@@ -60,6 +66,7 @@ def _asked(study: Study, base_dir: Path) -> dict[str, Callable[[], RowSet]]:
     evaluation, align = study.evaluation, study.base.align
     found = {
         "data.train": reader(study.data.train, True),
+        **({} if study.data.mix is None else {"data.mix": reader(study.data.mix, True)}),
         "evaluation.harmful.benchmark": reader(evaluation.harmful.benchmark, False),
         f"evaluation.utility.{'data' if evaluation.utility.task is None else 'task'}": lambda: read_tasks(
             evaluation.utility, base_dir

@@ -6,10 +6,46 @@ May use the network and the Hugging Face cache.  `datasets` 4 and later run no c
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from ftstab.errors import DataError
+from ftstab.errors import DataError, NotHereError
 from ftstab.spec import Source
+
+_LOCAL_ONLY: ContextVar[bool] = ContextVar("local_only", default=False)
+
+
+@contextmanager
+def local_only() -> Iterator[None]:
+    """Context in which nothing is downloaded: data sets come from this machine's cache, or raise NotHereError."""
+    token = _LOCAL_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _LOCAL_ONLY.reset(token)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Context of whatever loads a data set by `datasets`: keeps to `local_only` where that holds."""
+    if not _LOCAL_ONLY.get():
+        yield
+        return
+    import datasets.config
+    import huggingface_hub.constants
+
+    # Both are read when something is loaded; the environment is read only once, when they are imported.
+    places: tuple[Any, ...] = (datasets.config, huggingface_hub.constants)
+    before = [place.HF_HUB_OFFLINE for place in places]
+    for place in places:
+        place.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.HF_HUB_OFFLINE = value
 
 
 def hub_records(location: str, source: Source) -> list[dict[str, Any]]:
@@ -21,6 +57,7 @@ def hub_records(location: str, source: Source) -> list[dict[str, Any]]:
 
     Raises:
         DataError: `datasets` isn't installed, the name isn't one, or the data set can't be loaded.
+        NotHereError: it isn't on this machine, and the hub can't be reached.
     """
     name = location.removeprefix("hf:")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
@@ -33,11 +70,13 @@ def hub_records(location: str, source: Source) -> list[dict[str, Any]]:
             f"{location}: data sets of the hub need `datasets`; run: pip install 'ftstab[hub]'"
         ) from None
     try:
-        rows = load_dataset(name, source.config, split=source.split, revision=source.revision)
+        with loading():
+            rows = load_dataset(name, source.config, split=source.split, revision=source.revision)
     except (DatasetsError, OSError, ValueError, RuntimeError) as error:
         # The first line alone: what follows may describe the data.
         reason = str(error).partition("\n")[0][:200]
-        raise DataError(
+        kind = NotHereError if isinstance(error, ConnectionError) else DataError
+        raise kind(
             f"{location} (split {source.split!r}, revision {source.revision or 'newest'}): can't be loaded: "
             f"{type(error).__name__}: {reason}"
         ) from None

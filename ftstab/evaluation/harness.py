@@ -16,8 +16,9 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from ftstab.data.hub import loading
 from ftstab.data.rows import Message, Row, RowSet
-from ftstab.errors import DataError, StudyError, nearest
+from ftstab.errors import DataError, NotHereError, StudyError, nearest
 from ftstab.evaluation.harness_checks import task_faults
 from ftstab.evaluation.harness_files import WHERE, first_line, plain, settled, task_config, task_path
 from ftstab.identity import digest
@@ -111,13 +112,14 @@ def read_harness(spec: HarnessTask, base_dir: Path) -> HarnessRows:
         StudyError: the extra `harness` isn't installed.
         DataError: no such task, one that can't be measured soundly, or data that can't be loaded; all that is wrong
             with a task stands in one error.
+        NotHereError: its documents aren't on this machine, and the hub can't be reached.
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise StudyError(
             "evaluation.utility.metric: lm_eval needs lm-evaluation-harness; install the extra with "
             "`pip install 'ftstab[harness]'`"
         )
-    with settled():
+    with settled(), loading():
         path = task_path(spec.name, base_dir)
         faults = task_faults(task_config(path, resolve=False), spec, _metrics())
         if faults:
@@ -183,7 +185,8 @@ def _unloaded(spec: HarnessTask, source: str, error: Exception) -> DataError:
             "folder that HF_HOME names, or give a task file with `data_files` of your own"
         )
     )
-    return DataError(
+    kind = NotHereError if isinstance(reason, ConnectionError) else DataError
+    return kind(
         f"{WHERE}: {spec.name}: its documents ({source}) can't be loaded: {type(reason).__name__}: "
         f"{first_line(reason)}{advice}"
     )

@@ -5,7 +5,7 @@ A prompt is read once; its choices are then read one after the other, all prompt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -53,10 +53,12 @@ def log_likelihoods(
     plan: BatchPlan,
     prompts: Mapping[int, Sequence[int]],
     choices: Mapping[int, Sequence[Tokens]],
+    first: Callable[[Sequence[int], torch.Tensor], None] | None = None,
 ) -> list[list[float]]:
     """Return the log-likelihood in nats of every choice, by row in the order of ``plan``.
 
-    Batches are those of the plan; what else is in a batch changes a value by rounding only.
+    Batches are those of the plan; what else is in a batch changes a value by rounding only.  ``first`` is told, batch
+    by batch, the rows and the log-probabilities of what follows their prompts [rows, vocabulary].
     """
     was_training = model.training
     model.eval()
@@ -66,7 +68,9 @@ def log_likelihoods(
         for batch in block:
             asked = [prompts[i] for i in batch]
             offered = [choices[i] for i in batch]
-            some = _batch(model, chat, begun, asked, offered)
+            some, after = _batch(model, chat, begun, asked, offered)
+            if first is not None:
+                first(batch, after)
             values |= dict(zip(batch, some, strict=True))
     model.train(was_training)
     return [values[i] for i in plan.order]
@@ -78,7 +82,8 @@ def _batch(
     begun: Beginning,
     prompts: Sequence[Sequence[int]],
     choices: Sequence[Sequence[Tokens]],
-) -> list[list[float]]:
+) -> tuple[list[list[float]], torch.Tensor]:
+    """Log-likelihoods of the choices, and log-probabilities of what follows each prompt [rows, vocabulary]."""
     device = next(model.parameters()).device
     ids, mask = left_padded(prompts, begun.length, chat.pad_id)
     ids, mask = ids.to(device), mask.to(device)
@@ -86,7 +91,7 @@ def _batch(
     cache = DynamicCache(config=model.config) if shared is None else shared
     first = _after_last(model, ids[:, begun.length :], mask, cache)
     if any(type(layer) is not DynamicLayer for layer in cache.layers):
-        return _whole(model, chat, prompts, choices)
+        return _whole(model, chat, prompts, choices), first
     found = [[float(first[row, c[0]]) for c in offered] for row, offered in enumerate(choices)]
     for turn in range(max(map(len, choices))):
         # All but the first token of each row's choice of this turn; a row without one reads padding.
@@ -111,7 +116,7 @@ def _batch(
             if tokens:
                 wanted = torch.tensor(tokens, device=device)
                 found[row][turn] += float(logs[row, torch.arange(len(tokens)), wanted].sum())
-    return found
+    return found, first
 
 
 def _after_last(model: Any, ids: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:

@@ -23,6 +23,7 @@ from ftstab.evaluation.instruction import check_instructions, rules_label
 from ftstab.evaluation.judges import Judge, judge_label
 from ftstab.evaluation.judges.roles import role_judges
 from ftstab.evaluation.marking import verdicts_key
+from ftstab.evaluation.openings import Openings, make_openings
 from ftstab.evaluation.win_rate import Comparer, ComparingEndpoint, comparer_label
 from ftstab.identity import digest
 from ftstab.models.chat import Chat, EncodedRow
@@ -102,6 +103,7 @@ class Questions:
         key: identity of the whole evaluation, judges included.
         half: which half is asked.
         rule: when a set has been asked enough; None where everything is asked.
+        openings: what is read of the margin between refusing and complying; None where the study doesn't ask for it.
     """
 
     sets: Mapping[Role, QuestionSet]
@@ -110,6 +112,7 @@ class Questions:
     key: str
     half: Half
     rule: Rule | None = None
+    openings: Openings | None = None
 
     @property
     def prompts(self) -> int:
@@ -263,6 +266,12 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
     if evaluation.interval != "wilson":
         # Outcomes hold intervals, so another method makes other outcomes; the answers stay the same.
         identity["interval"] = evaluation.interval
+    if study.search.hopeless is not None and half == "search":
+        identity["hopeless"] = study.search.hopeless.model_dump()
+    openings = None
+    if evaluation.margin and half == "search":
+        openings = make_openings(study, chat, sets["harmful"], halves["harmful"].search)
+        identity["margin"] = list(openings.identity)
     return Questions(
         sets=questions,
         held_out=held_out,
@@ -270,4 +279,5 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
         key=digest(identity),
         half=half,
         rule=rule,
+        openings=openings,
     )

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from ftstab.data.rows import Row, RowSet
+from ftstab.data.training import TrainingData
 from ftstab.errors import DataError, ModelError
 from ftstab.spec import Template
 
@@ -22,10 +23,12 @@ class EncodedRow:
     Attributes:
         ids: tokens of request and answer, the end of the turn included.
         answer_start: index of the answer's first token.
+        reference: log-probabilities of the answer's tokens under the start model; empty where the loss asks for none.
     """
 
     ids: tuple[int, ...]
     answer_start: int
+    reference: tuple[float, ...] = ()
 
     @property
     def answer_tokens(self) -> int:
@@ -73,6 +76,15 @@ class Chat:
                 "tokens; raise it"
             )
         return encoded
+
+    def encode_training(self, data: TrainingData, max_length: int) -> tuple[list[EncodedRow], int]:
+        """Encode all training rows; returns them, those that are mixed in last, and how many these are.
+
+        Raises:
+            DataError: no row of a set is left.
+        """
+        parts = [self.encode_all(rows, max_length, where) for where, rows in data.sets.items()]
+        return [row for part in parts for row in part], sum(len(part) for part in parts[1:])
 
     def prompts(self, rows: RowSet, members: Sequence[int], room: int, what: str) -> dict[int, list[int]]:
         """Tokens of the requests ``members`` of ``rows``, by row index.

@@ -166,7 +166,7 @@ def _check_folder(folder: Path) -> None:
         architectures = list(described.get("architectures") or [])
     except (ValueError, AttributeError, TypeError) as error:
         raise ModelError(f"base.model: {config} isn't a model's configuration: {error}") from None
-    if "auto_map" in described:
+    if "auto_map" in described and not _in_transformers(described.get("model_type")):
         raise ModelError(
             f"base.model: {folder} needs remote code (`auto_map`), which ftstab doesn't run; use a model whose "
             "architecture is part of transformers"
@@ -181,6 +181,14 @@ def _check_folder(folder: Path) -> None:
             f"base.model: {folder} holds no .safetensors file; other formats can run code when loaded. Convert it "
             "with `save_pretrained(..., safe_serialization=True)`"
         )
+
+
+def _in_transformers(model_type: object) -> bool:
+    """Whether transformers has code of its own for a type of model, which it then runs (with `trust_remote_code=False`)
+    whatever code the folder holds: some models were published with code before they became part of it."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return model_type in CONFIG_MAPPING_NAMES
 
 
 def folder_hash(folder: Path) -> str:

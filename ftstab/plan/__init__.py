@@ -1,9 +1,11 @@
 """From a study to the trajectories it needs: what is shared, what it costs.  Pure; free of torch."""
 
+from ftstab.plan.arms import strength_of
 from ftstab.plan.axes import AxisFreedom, axis_freedoms
 from ftstab.plan.cost import Calls, Cost, Workload, estimate, longest_first
-from ftstab.plan.fresh import fresh_plan, fresh_seeds, part_of, recipe_key, setting_recipe
-from ftstab.plan.plan import Job, Plan, Setting, Trajectory, make_plan
+from ftstab.plan.fresh import fresh_plan, fresh_seeds, recipe_key, setting_recipe
+from ftstab.plan.plan import Job, Plan, Setting, Trajectory, part_of, study_profiles
+from ftstab.plan.points import Point, planned_settings, point_jobs, study_plan
 
 __all__ = [
     "AxisFreedom",
@@ -11,6 +13,7 @@ __all__ = [
     "Cost",
     "Job",
     "Plan",
+    "Point",
     "Setting",
     "Trajectory",
     "Workload",
@@ -19,8 +22,12 @@ __all__ = [
     "fresh_plan",
     "fresh_seeds",
     "longest_first",
-    "make_plan",
     "part_of",
+    "planned_settings",
+    "point_jobs",
     "recipe_key",
     "setting_recipe",
+    "strength_of",
+    "study_plan",
+    "study_profiles",
 ]

@@ -13,14 +13,14 @@ class AxisFreedom:
 
     Attributes:
         name: name in the study file.
-        values: number of values.
+        values: number of values; None where a search draws from a range.
         free: True if one trajectory answers all values, False if each value is trained; None if that depends on
             the value of another axis.
         why: the reason, in a sentence.
     """
 
     name: str
-    values: int
+    values: int | None
     free: bool | None
     why: str
 
@@ -64,7 +64,8 @@ def axis_freedoms(study: Study) -> list[AxisFreedom]:
             free, why = True, "weights between the start and a setting need no training"
         else:
             free, why = False, "it changes the updates"
-        found.append(AxisFreedom(name, len(values), free, why))
+        several = None if axes.range(name) is not None else len(values)
+        found.append(AxisFreedom(name, several, free, why))
     if len(study.seeds.search) > 1:
         found.append(AxisFreedom("seed", len(study.seeds.search), False, "it changes the order of the rows"))
     return found

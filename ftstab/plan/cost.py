@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
+from ftstab.plan.hardware import speed, speed_words
+from ftstab.plan.memory import Fit, Memory, Room, fit, judge_bytes, need_of, shadows, trained_weights
 from ftstab.plan.plan import Job, Plan, Trajectory
-from ftstab.spec import Study
-
-GIB = 2**30
-
-# Measured with the 135M model on two cores of an AMD EPYC with avx512_bf16, two workers side by side, per core:
-# floating-point operations a second of training (6 per weight and token, with optimizer and averages) and of answering
-# (2 per weight and new token, with reading the prompt).  Reading alone (choices, held-out rows) takes 2 of the 6
-# operations of training, at its speed.
-_TRAIN_FLOPS_PER_CPU = {"bfloat16": 1.0e11, "float32": 4e10}
-_ANSWER_FLOPS_PER_CPU = {"bfloat16": 4.5e10, "float32": 2e10}
-_TOKENS_PER_ROW = 60
-"""Assumed length of a training row before it is read."""
+from ftstab.plan.sizes import Size
+from ftstab.spec import PostHoc, Study
 
 
 @dataclass(frozen=True)
@@ -74,6 +67,10 @@ class Workload:
         choice_tokens: tokens of these prompts with all their choices.
         held_out_rows: rows whose loss is read.
         calls: requests that its answers take.
+        margin_tokens: tokens of the prompts and openings that the margin is read from.
+        training_rows: rows to train on, which the start model reads first where the loss asks for it.
+        row_tokens: mean length of a training row with its template; held-out rows are taken to be as long.
+        assumed: what isn't on this machine, and how much of it is counted.
     """
 
     prompts: int
@@ -81,6 +78,10 @@ class Workload:
     choice_tokens: int = 0
     held_out_rows: int = 0
     calls: tuple[Calls, ...] = ()
+    margin_tokens: int = 0
+    training_rows: int = 0
+    row_tokens: int = 60
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,22 +91,32 @@ class Cost:
     Attributes:
         train_seconds: training, all trajectories after one another; None if the size of the model is unknown.
         answer_seconds: generating the answers of all settings.
-        read_seconds: reading the choices and held-out rows of all settings.
+        read_seconds: reading the choices, openings and held-out rows of all settings.
         wall_seconds: all of it, shared over the workers; waiting for endpoints is left out.
-        memory_bytes: main memory of one worker.
-        disk_bytes: store per trajectory: one resume state and the weights of its settings.
+        gpu_hours: all of it, on all GPUs; None on CPUs.
+        memory_bytes: most memory of a trajectory, on its GPU or in the main memory; None if none is left to train.
+        memory: what that holds.
+        fit: whether that is there, and what would fit; None where nobody knows what there is.
+        disk_bytes: store per trajectory: one resume state, the weights of its settings, and the shadows that are stored
+            for post-hoc EMA.
         assumptions: what the estimate rests on.
         endpoints: requests of the settings that aren't done, and of the start model if it isn't.
+        reference_seconds: part of ``read_seconds``: the start model reads the training rows for the loss, once for each
+            worker that begins before another has read them; nothing where an earlier study has.
     """
 
     train_seconds: float | None
     answer_seconds: float | None
     read_seconds: float | None
     wall_seconds: float | None
+    gpu_hours: float | None
     memory_bytes: int | None
+    memory: Memory | None
+    fit: Fit | None
     disk_bytes: int | None
     assumptions: str
     endpoints: tuple[Calls, ...] = ()
+    reference_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -113,51 +124,55 @@ class Cost:
 
 
 def estimate(
-    study: Study,
-    plan: Plan,
-    parameters: int | None,
-    asked: Workload,
-    workers: int,
-    trainable: int | None = None,
+    study: Study, plan: Plan, size: Size | None, asked: Workload, workers: int, room: Room | None = None
 ) -> Cost:
     """Estimate the cost of what ``plan`` still has to do.
 
     Args:
         study: the study.
         plan: its plan.
-        parameters: weights of the model; None if unknown without a download.
+        size: of the model; None if unknown without a download.
         asked: what every setting is asked.
         workers: trajectories at a time.
-        trainable: trained weights with LoRA; None takes 1 % of all.
+        room: memory that one trajectory may take, where that is known.
     """
     endpoints = tuple(calls.times(_readings(plan, calls)) for calls in asked.calls)
-    if parameters is None:
-        why = "the size of the model is unknown until it is downloaded"
-        return Cost(None, None, None, None, None, None, why, endpoints)
-    cpus = study.resources.cpus_per_trajectory
-    train = answer = read = 0.0
-    memory = disk = 0
+    if size is None:
+        why = "the size of the model is unknown until it is downloaded; `base.parameters` tells it"
+        return Cost(None, None, None, None, None, None, None, None, None, why, endpoints)
+    reference = _reference_seconds(study, plan, asked, size, workers)
+    train, answer, read = 0.0, 0.0, reference
     for job in plan.open_jobs:
-        work = _work(study, plan, job, asked)
-        train += work.training * parameters / cpus
-        answer += work.answering * parameters / cpus
-        read += work.reading * parameters / cpus
-        for t in job.trajectories:
-            memory = max(memory, _memory(t, parameters, trainable))
-            disk = max(disk, _disk(t, parameters, trainable))
+        work = _work(study, plan, job, asked, size)
+        train, answer, read = train + work.training, answer + work.answering, read + work.reading
+    left = [t for job in plan.open_jobs for t in job.trajectories]
+    needs = sorted((need_of(t, size, study.evaluation) for t in left), key=lambda need: need.memory.total)
+    gpus = study.resources.gpus_per_trajectory
     return Cost(
         train_seconds=train,
         answer_seconds=answer,
         read_seconds=read,
         wall_seconds=(train + answer + read) / max(1, min(workers, len(plan.open_jobs))),
-        memory_bytes=memory,
-        disk_bytes=disk,
-        assumptions=(
-            f"{parameters / 1e6:.0f} M weights, rows of {_TOKENS_PER_ROW} tokens, answers of full length, {cpus} "
-            "CPU(s) a worker as fast as an AMD EPYC with avx512_bf16; judges with weights aren't counted"
-        ),
+        gpu_hours=(train + answer + read) * gpus / 3600 if gpus else None,
+        memory_bytes=needs[-1].memory.total if needs else None,
+        memory=needs[-1].memory if needs else None,
+        fit=fit(needs[-1], room) if needs and room is not None else None,
+        disk_bytes=max((_disk(t, size, study.posthoc) for t in left), default=0),
+        assumptions="; ".join(_assumptions(study, size, asked)),
         endpoints=endpoints,
+        reference_seconds=reference,
     )
+
+
+def _assumptions(study: Study, size: Size, asked: Workload) -> Iterator[str]:
+    yield (
+        f"{size.parameters / 1e6:.0f} M weights, rows of {asked.row_tokens} tokens, answers of full length, "
+        f"{speed_words(study.resources)}"
+    )
+    counted, unknown = judge_bytes(study.evaluation)
+    yield "the time of judges with weights isn't counted" + (", their memory is" if counted else "")
+    if unknown:
+        yield f"the memory of {', '.join(unknown)} is unknown and isn't counted"
 
 
 def longest_first(study: Study, plan: Plan, prompts: int) -> list[Job]:
@@ -166,7 +181,8 @@ def longest_first(study: Study, plan: Plan, prompts: int) -> list[Job]:
     Ties keep the order of the plan.  Source: Graham, Bounds on multiprocessing timing anomalies (SIAM Journal on
     Applied Mathematics 17, 1969): the last worker ends at most a third later than it could.
     """
-    return sorted(plan.open_jobs, key=lambda job: -sum(_work(study, plan, job, Workload(prompts))))
+    size, asked = Size.of(10**9), Workload(prompts)
+    return sorted(plan.open_jobs, key=lambda job: -sum(_work(study, plan, job, asked, size)))
 
 
 def _readings(plan: Plan, calls: Calls) -> int:
@@ -181,49 +197,50 @@ def _readings(plan: Plan, calls: Calls) -> int:
 
 
 class _Work(NamedTuple):
-    """Seconds that a job still needs, per weight of the model, on one CPU."""
+    """Seconds that a job still needs."""
 
     training: float
     answering: float
     reading: float
 
 
-def _work(study: Study, plan: Plan, job: Job, asked: Workload) -> _Work:
+def _work(study: Study, plan: Plan, job: Job, asked: Workload, size: Size) -> _Work:
     train = answer = read = 0.0
+    decoding = study.evaluation.decoding
     for t in job.trajectories:
-        precision = t.training.precision
-        rows = t.train_steps * t.training.batch_size
-        train += 6 * rows * _TOKENS_PER_ROW / _TRAIN_FLOPS_PER_CPU[precision]
+        pace = speed(study.resources, size, t.training.precision, decoding.batch_size)
+        train += t.train_steps * t.training.batch_size * asked.row_tokens / pace.training
         open_settings = sum(s.key not in plan.done for s in t.settings)
-        tokens = open_settings * asked.prompts * study.evaluation.decoding.max_new_tokens
-        answer += 2 * tokens / _ANSWER_FLOPS_PER_CPU[precision]
-        tokens = open_settings * (asked.choice_tokens + asked.held_out_rows * _TOKENS_PER_ROW)
-        read += 2 * tokens / _TRAIN_FLOPS_PER_CPU[precision]
+        answer += open_settings * asked.prompts * decoding.max_new_tokens / pace.answering
+        held_out = asked.held_out_rows * asked.row_tokens
+        tokens = open_settings * (asked.choice_tokens + asked.margin_tokens + held_out)
+        read += tokens / pace.reading
     return _Work(train, answer, read)
 
 
-def shadows(trajectory: Trajectory) -> int:
-    """Number of float32 shadows that the trajectory carries (bias-corrected averages share the exponential one)."""
-    profiles = {s.profile for s in trajectory.settings if s.profile.kind != "last"}
-    return len({("power" if p.kind == "power" else "exponential", p.value) for p in profiles}) + (
-        trajectory.feedback_decay is not None
-    )
+def _reference_seconds(study: Study, plan: Plan, asked: Workload, size: Size, workers: int) -> float:
+    """The start model reads the training rows, once for each worker at most, where a loss asks for it."""
+    asking = [job for job in plan.open_jobs if any(t.training.asks_reference for t in job.trajectories)]
+    if not asking:
+        return 0.0
+    precision = asking[0].trunk.training.precision
+    pace = speed(study.resources, size, precision, study.evaluation.decoding.batch_size)
+    return min(workers, len(asking)) * asked.training_rows * asked.row_tokens / pace.reading
 
 
-def _memory(t: Trajectory, parameters: int, trainable: int | None) -> int:
-    """Bytes: compute copy, gradients, start, masters, two moments, shadows, activations and libraries."""
+def _disk(t: Trajectory, size: Size, posthoc: PostHoc | None) -> int:
+    """Bytes: one resume state (two while it is replaced), the weights of the settings, and the shadows that are stored
+    for averages that are rebuilt."""
     compute = 2 if t.training.precision == "bfloat16" else 4
-    activations = int(1.2 * GIB)
+    trained = 4 * trained_weights(size, t.training)
+    banked = shadows(t)
     if t.training.method == "lora":
-        small = trainable or parameters // 100
-        return parameters * (compute + 4) + small * 4 * (4 + t.last) + activations
-    return parameters * (2 * compute + 4 * (5 + shadows(t))) + activations
-
-
-def _disk(t: Trajectory, parameters: int, trainable: int | None) -> int:
-    """Bytes: one resume state (two while it is replaced) and the weights of the settings."""
-    compute = 2 if t.training.precision == "bfloat16" else 4
-    weights = len(t.settings) * parameters * compute
-    if t.training.method == "lora":
-        return 2 * (trainable or parameters // 100) * 4 * (3 + t.last) + weights
-    return 2 * parameters * 4 * (3 + shadows(t)) + weights
+        banked = t.last if banked else 0
+    stored = 0
+    if posthoc is not None and any(s.profile.stored for s in t.settings):
+        copies = set(range(posthoc.every, t.last, posthoc.every))
+        weights_too = 0
+        if posthoc.keep:
+            copies, weights_too = copies | {*t.stops, t.last}, 1
+        stored = len(copies) * (len(posthoc.decays) + weights_too) * trained
+    return 2 * trained * (3 + banked) + len(t.settings) * size.parameters * compute + stored

@@ -6,14 +6,15 @@ average only are read off one training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ftstab.identity import digest
 from ftstab.outcome import Profile
-from ftstab.plan.plan import Job, Plan, Setting, Trajectory, grid_jobs, start_of
+from ftstab.plan.plan import Plan, Setting, Trajectory, part_of, start_of
+from ftstab.plan.points import Point, study_jobs
 from ftstab.spec import Study
+from ftstab.spec.training import without_added
 
 Wanted = Mapping[str, Collection[int]]
 """Fresh seeds by recipe key."""
@@ -37,7 +38,7 @@ def recipe_key(
     """
     return digest(
         {
-            "training": {k: v for k, v in training.items() if k != "seed"},
+            "training": {k: v for k, v in without_added(training).items() if k != "seed"},
             "feedback_decay": feedback_decay,
             "step": step,
             "profile": profile.model_dump(),
@@ -67,7 +68,14 @@ def fresh_seeds(study: Study, known: Collection[int], count: int) -> list[int]:
     return [*taken, *range(following, following + count - len(taken))]
 
 
-def fresh_plan(study: Study, base: str, data: str, wanted: Wanted, done: Collection[str] = ()) -> Plan:
+def fresh_plan(
+    study: Study,
+    base: str,
+    data: str,
+    wanted: Wanted,
+    done: Collection[str] = (),
+    points: Collection[Point] = (),
+) -> Plan:
     """Return the plan of the fresh seeds: of every trajectory only the settings of wanted recipes.
 
     Args:
@@ -76,24 +84,13 @@ def fresh_plan(study: Study, base: str, data: str, wanted: Wanted, done: Collect
         data: key of the training rows.
         wanted: fresh seeds by recipe key.
         done: keys of settings that the store already has.
+        points: what a search has asked.
     """
     seeds = sorted({s for some in wanted.values() for s in some} - set(study.seeds.search))
 
     def asked_for(trajectory: Trajectory, setting: Setting) -> bool:
         return trajectory.seed in wanted.get(setting_recipe(trajectory, setting), ())
 
-    jobs = [part_of(job, asked_for) for job in grid_jobs(study, seeds, base, data).values()]
+    jobs = [part_of(job, asked_for) for job in study_jobs(study, seeds, base, data, points).values()]
     start, start_training = start_of(study, base)
     return Plan(base, data, start, start_training, tuple(j for j in jobs if j.settings), frozenset(done))
-
-
-def part_of(job: Job, keep: Callable[[Trajectory, Setting], bool]) -> Job:
-    """Return ``job`` with the settings alone that ``keep`` says, trained no further than they need."""
-
-    def cut(trajectory: Trajectory) -> Trajectory:
-        return replace(trajectory, settings=tuple(s for s in trajectory.settings if keep(trajectory, s)))
-
-    branches = tuple(b for b in map(cut, job.branches) if b.settings)
-    trunk = cut(job.trunk)
-    last = max([*trunk.stops, *(b.first for b in branches)], default=0)
-    return Job(replace(trunk, last=last), branches)

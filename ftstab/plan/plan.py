@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ftstab.identity import digest
-from ftstab.outcome import Profile
+from ftstab.outcome import Profile, StoredShadows
+from ftstab.plan.arms import in_an_arm
 from ftstab.spec import Study, Training
-from ftstab.spec.training import FREE_AXES
+from ftstab.spec.training import FREE_AXES, without_added
 
 
 @dataclass(frozen=True)
@@ -146,26 +147,6 @@ class Plan:
         return sum(s.step for s in self.settings if s.interpolation > 0)
 
 
-def make_plan(study: Study, base: str, data: str, done: Collection[str] = ()) -> Plan:
-    """Group the settings of ``study`` into jobs.
-
-    Args:
-        study: the study.
-        base: key of the start model.
-        data: key of the training rows.
-        done: keys of settings that the store already has.
-    """
-    start, start_training = start_of(study, base)
-    return Plan(
-        base=base,
-        data=data,
-        start=start,
-        start_training=start_training,
-        jobs=tuple(grid_jobs(study, study.seeds.search, base, data).values()),
-        done=frozenset(done),
-    )
-
-
 def start_of(study: Study, base: str) -> tuple[Setting, Training]:
     """The start model as a setting, and what it is answered with."""
     # Gains are paired with the start, so it answers in the compute type of the settings (of the first, if several).
@@ -186,13 +167,38 @@ def grid_jobs(study: Study, seeds: Iterable[int], base: str, data: str) -> dict[
     jobs: dict[str, Job] = {}
     for training in _trainings(study):
         for seed in seeds:
-            for job in _jobs(study, training, seed, base, data):
+            for whole in jobs_of(study, training, seed, base, data):
+                job = _of_arms(study, whole) if study.settings == "arms" else whole
+                if not job.settings:
+                    continue
                 # A warm-up-stable-decay trunk is the trajectory of a constant schedule: one job serves both.
-                jobs[job.key] = _joined(jobs[job.key], job) if job.key in jobs else job
+                jobs[job.key] = joined(jobs[job.key], job) if job.key in jobs else job
     return jobs
 
 
-def _joined(first: Job, second: Job) -> Job:
+def _of_arms(study: Study, job: Job) -> Job:
+    """What the arms of ``study`` need of ``job``."""
+
+    def wanted(trajectory: Trajectory, setting: Setting) -> bool:
+        training = trajectory.training.model_dump()
+        return in_an_arm(study, training, setting.step, setting.profile, setting.interpolation)
+
+    return part_of(job, wanted)
+
+
+def part_of(job: Job, keep: Callable[[Trajectory, Setting], bool]) -> Job:
+    """Return ``job`` with the settings alone that ``keep`` says, trained no further than they need."""
+
+    def cut(trajectory: Trajectory) -> Trajectory:
+        return replace(trajectory, settings=tuple(s for s in trajectory.settings if keep(trajectory, s)))
+
+    branches = tuple(b for b in map(cut, job.branches) if b.settings)
+    trunk = cut(job.trunk)
+    last = max([*trunk.stops, *(b.first for b in branches)], default=0)
+    return Job(replace(trunk, last=last), branches)
+
+
+def joined(first: Job, second: Job) -> Job:
     """One job for two whose trunks are the same trajectory."""
     trunk = replace(
         first.trunk,
@@ -215,7 +221,7 @@ def _trainings(study: Study) -> list[Training]:
     ]
 
 
-def _jobs(study: Study, training: Training, seed: int, base: str, data: str) -> list[Job]:
+def jobs_of(study: Study, training: Training, seed: int, base: str, data: str) -> list[Job]:
     """The jobs of one choice of the trained axes and one seed."""
     identity = {"base": base, "data": data, "seed": seed, "template": _template(study)}
     steps = sorted(study.axes.steps)
@@ -255,15 +261,30 @@ def _template(study: Study) -> dict[str, Any]:
 
 def _averages(study: Study, training: Training) -> list[tuple[float | None, tuple[Profile, ...]]]:
     """Pairs of (decay that is fed back, profiles that are read off)."""
-    decays = study.axes.ema_decay or ([] if study.axes.averaging else [0.0])
-    last = Profile(kind="last")
     if training.ema_mode == "feedback":
         # The plain trajectory last, because its mode is another.
-        return [(d or None, (last,)) for d in sorted(decays, reverse=True)]
-    profiles = [last if d == 0 else Profile(kind="exponential", value=d) for d in decays]
+        decays = study.axes.ema_decay or []
+        return [(d or None, (Profile(kind="last"),)) for d in sorted(decays, reverse=True)]
+    return [(None, study_profiles(study))]
+
+
+def study_profiles(study: Study) -> tuple[Profile, ...]:
+    """The averages that are read off a trajectory whose averages are shadows."""
+    decays = study.axes.ema_decay or ([] if study.axes.averaging else [0.0])
+    last = Profile(kind="last")
+    profiles = [last if d == 0 else _exponential(study, d) for d in decays]
     for spec in study.axes.averaging or []:
         profiles.append(Profile(kind=spec.kind, value=spec.gamma if spec.kind == "power" else spec.decay))
-    return [(None, tuple(dict.fromkeys(profiles)))]
+    return tuple(dict.fromkeys(profiles))
+
+
+def _exponential(study: Study, decay: float) -> Profile:
+    """The average of ``decay``: tracked, or rebuilt from the shadows that ``study`` stores."""
+    posthoc = study.posthoc
+    if posthoc is None or decay in posthoc.decays:
+        return Profile(kind="exponential", value=decay)
+    stored = StoredShadows(decays=tuple(sorted(posthoc.decays)), every=posthoc.every)
+    return Profile(kind="posthoc_exponential", value=decay, stored=stored)
 
 
 def _trajectory(
@@ -311,11 +332,15 @@ def _trajectory(
 
 def _choices(training: Training) -> dict[str, Any]:
     """The fields of ``training`` that its weights depend on."""
-    choices = training.model_dump()
+    choices = without_added(training.model_dump())
     if training.method != "lora":
         choices = {k: v for k, v in choices.items() if not k.startswith("lora_")}
     if training.ema_mode != "feedback":
         del choices["ema_every"]
     if training.schedule != "warmup_stable_decay":
         del choices["decay_fraction"]
+    if training.loss != "constrained_first_tokens":
+        choices = {k: v for k, v in choices.items() if not k.startswith("constrained_")}
+    if training.beta2_half_life is not None:
+        del choices["adam_beta2"]
     return choices

@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ftstab.data.rows import Row, RowSet
+from ftstab.data.rows import Message, Row, RowSet, read_rows
+from ftstab.errors import NotHereError
 from ftstab.evaluation.harness import HarnessRows
+from ftstab.evaluation.harness_files import task_config, task_path
 from ftstab.evaluation.judges import Answer, EndpointModel
 from ftstab.evaluation.judges.endpoint import CHARS_PER_TOKEN
 from ftstab.evaluation.judges.endpoint import Cost as Price
-from ftstab.evaluation.questions import Role, read_held_out, read_sets, split_halves
+from ftstab.evaluation.openings import COMPLYING, HARMFUL_PROMPTS, ORDINARY_PROMPTS, REFUSING
+from ftstab.evaluation.questions import Role, read_held_out, read_tasks, split_halves
 from ftstab.evaluation.win_rate import ComparingEndpoint, Pair
 from ftstab.plan.cost import Calls, Workload
-from ftstab.spec import Evaluation, Study
+from ftstab.spec import Evaluation, Source, Study
+from ftstab.spec.evaluation import HarnessTask
 from ftstab.spec.judges import (
     ClassifierJudge,
     CombinedJudge,
@@ -26,37 +30,131 @@ from ftstab.spec.judges import (
     JudgeSpec,
 )
 
+_ROWS = 1000
+"""Counted of a set that isn't on this machine and whose source in the study file has no `limit` ..."""
+_PROMPT_TOKENS = 100
+"""... each of them a prompt of so many tokens ..."""
+_CHOICES = 4
+"""... which is read with so many choices, where it is a task of choices."""
+_ROW_TOKENS = 200
+"""Counted of a training row that isn't on this machine."""
+_TEMPLATE_TOKENS = 22
+"""Counted for the template of a row, with a short system prompt."""
+
 
 def workload(study: Study, base_dir: Path) -> Workload:
     """Return what every setting of ``study`` is asked on the search half.
 
-    Answers are taken to be of full length, and tokens of 4 characters.
+    Answers are taken to be of full length, and tokens of 4 characters.  Sets of the hub that aren't here are assumed.
 
     Raises:
         DataError: a set can't be read.
     """
-    evaluation = study.evaluation
-    sets, held_set = read_sets(study, base_dir), read_held_out(study, base_dir)
+    evaluation, utility = study.evaluation, study.evaluation.utility
+    sets, absent = _sets(study, base_dir)
+    held_set, held_absent = None, False
+    try:
+        held_set = read_held_out(study, base_dir)
+    except NotHereError:
+        held_absent = True
     halves = split_halves(study, sets, held_set)
-    limits = {
+    limits: dict[Role, int | None] = {
         "harmful": evaluation.harmful.limit,
         "over_refusal": evaluation.over_refusal.limit if evaluation.over_refusal else None,
-        "utility": evaluation.utility.limit,
+        "utility": utility.limit,
     }
     asked: dict[Role, list[Row]] = {
         role: [rows.rows[i] for i in halves[role].search[: limits[role]]] for role, rows in sets.items()
     }
+    assumed = []
+    for role, source in absent.items():
+        count = _assumed(source.limit, limits[role], evaluation.split.search)
+        asked[role] = _assumed_rows(count)
+        name = source.name if isinstance(source, HarnessTask) else source.location
+        assumed.append(f"{role}: {name} isn't on this machine; counted as {count} prompts")
     held_out = asked["utility"]
     if held_set is not None:
-        held_out = [held_set.rows[i] for i in halves["held_out"].search[: evaluation.utility.limit]]
-    choices = _choice_tokens(sets["utility"], halves["utility"].search[: limits["utility"]])
+        held_out = [held_set.rows[i] for i in halves["held_out"].search[: utility.limit]]
+    elif held_absent and utility.held_out is not None:
+        count = _assumed(utility.held_out.limit, utility.limit, evaluation.split.search)
+        held_out = _assumed_rows(count)
+        name = utility.held_out.location
+        assumed.append(f"held_out: {name} isn't on this machine; counted as {count} rows")
+    if "utility" in sets:
+        choices = _choice_tokens(sets["utility"], halves["utility"].search[: limits["utility"]])
+    else:
+        choices = _assumed_choices(study, base_dir, asked["utility"])
     return Workload(
         prompts=sum(map(len, asked.values())) - len(choices),
         choice_rows=len(choices),
         choice_tokens=sum(choices),
         held_out_rows=sum(row.response is not None for row in held_out),
         calls=tuple(_calls(evaluation, asked)),
+        margin_tokens=_margin_tokens(asked["harmful"]) if evaluation.margin else 0,
+        assumed=tuple(assumed),
     )
+
+
+def row_tokens(study: Study, rows: RowSet | None) -> int:
+    """Mean tokens of a training row with its template; None: rows that aren't on this machine, of an assumed length."""
+    longest: int = max(study.axes.of("max_length") or [study.training.max_length])
+    if rows is None:
+        return min(longest, _ROW_TOKENS)
+    texts = (sum(len(m.content) for m in row.messages) + len(row.response or "") for row in rows.rows)
+    lengths = [min(longest, _TEMPLATE_TOKENS + text // CHARS_PER_TOKEN) for text in texts]
+    return round(sum(lengths) / len(lengths))
+
+
+def _sets(study: Study, base_dir: Path) -> tuple[dict[Role, RowSet], dict[Role, Source | HarnessTask]]:
+    """The sets that a setting is asked, and the sources of those that aren't on this machine."""
+    evaluation, utility = study.evaluation, study.evaluation.utility
+    sources: dict[Role, Source | HarnessTask] = {"harmful": evaluation.harmful.benchmark}
+    if evaluation.over_refusal is not None:
+        sources["over_refusal"] = evaluation.over_refusal.benchmark
+    sources["utility"] = utility.task or utility.data
+    sets: dict[Role, RowSet] = {}
+    absent: dict[Role, Source | HarnessTask] = {}
+    for role, source in sources.items():
+        try:
+            if role == "utility" or isinstance(source, HarnessTask):
+                sets[role] = read_tasks(utility, base_dir)
+            else:
+                sets[role] = read_rows(source, base_dir, needs_response=False)
+        except NotHereError:
+            absent[role] = source
+    return sets, absent
+
+
+def _assumed(rows: int | None, limit: int | None, share: float) -> int:
+    """Rows that are asked of a set of so many, as far as the study file says."""
+    asked = round((rows or _ROWS) * share)
+    return asked if limit is None else min(asked, limit)
+
+
+def _assumed_rows(count: int) -> list[Row]:
+    # All different: a judge reads equal texts once.
+    texts = [f"{i}".ljust(_PROMPT_TOKENS * CHARS_PER_TOKEN, "x") for i in range(count)]
+    return [Row(f"assumed-{i}", (Message("user", text),), "x", None) for i, text in enumerate(texts)]
+
+
+def _assumed_choices(study: Study, base_dir: Path, rows: Sequence[Row]) -> list[int]:
+    """Tokens that each row takes whose texts are read and not answered, of a set that isn't on this machine."""
+    utility = study.evaluation.utility
+    if utility.task is not None:
+        kind = task_config(task_path(utility.task.name, base_dir), resolve=False).get("output_type")
+        read, again = kind != "generate_until", _CHOICES if kind == "multiple_choice" else 1
+    else:
+        read, again = utility.metric == "multiple_choice", 1
+    return [again * len(row.prompt) // CHARS_PER_TOKEN for row in rows] if read else []
+
+
+def _margin_tokens(harmful: Sequence[Row]) -> int:
+    """Tokens of the prompts and openings that the margin is read from."""
+    read = [len(row.prompt) for row in harmful[:HARMFUL_PROMPTS]]
+    openings = sum(map(len, (*REFUSING, *COMPLYING)))
+    # The ordinary prompts are taken to be as long as the harmful ones.
+    whole = sum(read) + len(read) * openings + ORDINARY_PROMPTS * sum(read) // max(1, len(read))
+    return whole // CHARS_PER_TOKEN
 
 
 def _choice_tokens(rows: RowSet, members: Sequence[int]) -> list[int]:

@@ -222,6 +222,10 @@ def hover(row: FrontierRow) -> list[str]:
         lines.append(f"over-refusal {percent(row.over_refusal.value)}")
     if row.retained_weight is not None and row.profile != "last" and not row.start:
         lines.append(f"weight kept on the start {percent(row.retained_weight)}")
+    if row.posthoc_residual is not None:
+        lines.append(
+            f"rebuilt from stored shadows, residual {percent(row.posthoc_residual, 2)} of its profile"
+        )
     if row.frontier_class is not None and row.frontier_share is not None:
         lines.append(
             f"{row.frontier_class} the frontier; on it in {percent(row.frontier_share, 0)} of the resamples"

@@ -18,12 +18,16 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from ftstab.arms.comparison import ArmsComparison
 from ftstab.frontier import FrontierRow, Summary, start_row, summarise, with_classes
 from ftstab.frontier_classes import FrontierClass, FrontierClasses
 from ftstab.judging.study import Correction
 from ftstab.judging.wording import correction_text
 from ftstab.outcome import Outcome
+from ftstab.report.arms import arms_section
 from ftstab.report.draw import draw_categories, draw_frontier, draw_heat
+from ftstab.report.draw_harm import Plot, association_plot, association_text, importance_plot
+from ftstab.report.draw_rise import iso_harm_plot, rise_plot
 from ftstab.report.draw_runs import draw_averages, draw_stability, draw_steps
 from ftstab.report.escape import escape, script_json
 from ftstab.report.figures import category_figure, frontier_figure, heat_figures, measured_rate
@@ -32,6 +36,7 @@ from ftstab.report.runs import Signals, average_figure, stability_figure, step_f
 from ftstab.report.style import CSS, SCRIPT
 from ftstab.report.table import outcome_table
 from ftstab.spec import Study
+from ftstab.stability import Stability
 from ftstab.wording import (
     METRIC_WORDS,
     RATE_WORDS,
@@ -60,6 +65,8 @@ def write_report(
     made_with: Mapping[str, str],
     unseen_categories: Collection[str] = (),
     errors: Correction | None = None,
+    arms: ArmsComparison | str | None = None,
+    stability: Stability | None = None,
 ) -> None:
     """Write the report of a study to ``path``, replacing a file there at once or not at all.
 
@@ -74,8 +81,32 @@ def write_report(
         made_with: version, command and the like, as shown in the record.
         unseen_categories: categories of harmful prompts without refusal demonstrations.
         errors: what labels of the answers say of the judge; None where there are none.
+        arms: the study's arms at equal utility, or why they aren't compared; None where it defines none.
+        stability: what goes with harm; None leaves it out.
     """
-    page = render(rows, outcomes, start, study, signals, statements, made_with, unseen_categories, errors)
+    measured = (rows, outcomes, start, study, signals, statements, made_with)
+    write_page(render(*measured, unseen_categories, errors, arms, stability), path)
+
+
+def figure_page(title: str, plots: Sequence[Plot], notes: Sequence[str] = ()) -> str:
+    """Return a page of its own for some figures, for the scripts that draw one.
+
+    Args:
+        title: plain text.
+        plots: the figures.
+        notes: sentences in plain text above them.
+    """
+    page = _Page()
+    page.add(f"<h1>{escape(title)}</h1>")
+    for note in notes:
+        page.add(f"<p>{escape(note)}</p>")
+    for plot in plots:
+        page.plot(plot.name, plot.figure, plot.text, PANELS)
+    return page.html(title)
+
+
+def write_page(page: str, path: str | Path) -> None:
+    """Write a whole page to ``path``, replacing a file there at once or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -100,6 +131,8 @@ def render(
     made_with: Mapping[str, str],
     unseen_categories: Collection[str] = (),
     errors: Correction | None = None,
+    arms: ArmsComparison | str | None = None,
+    stability: Stability | None = None,
 ) -> str:
     """Return the page of `write_report` as text."""
     origin = start_row(start, study)
@@ -115,7 +148,12 @@ def render(
         page.add(f'<p class="statement">{escape(text)}</p>')
     page.add(_facts(origin, summary))
     _settings(page, rows, origin, summary, classes, unseen_categories)
+    if arms is not None:
+        page.section("Arms at equal utility")
+        page.add(arms_section(arms, start) if isinstance(arms, ArmsComparison) else f"<p>{escape(arms)}</p>")
     _training(page, rows, origin, signals)
+    if stability is not None:
+        _harm(page, stability)
     page.section(
         "All settings",
         "Sort by any column. The start model stays on top; settings on the frontier are shaded.",
@@ -328,3 +366,25 @@ def _training(page: _Page, rows: Sequence[FrontierRow], start: FrontierRow, sign
         if stability.omitted:
             text += f" {stability.omitted} trajectories are left out here."
         page.plot("stability", draw_stability(stability), text, PANELS)
+
+
+def _harm(page: _Page, data: Stability) -> None:
+    """What goes with harm, how it rises, and which axes decide it."""
+    page.section("What goes with harm")
+    rise = None if data.exponents is None else rise_plot(data.rises, data.exponents)
+    if data.associations.none_because is not None:
+        page.add(f'<p class="note">{escape(association_text(data.associations))}</p>')
+    if data.exponents is None:
+        page.add(
+            '<p class="note">The continuous safety loss wasn\'t measured (evaluation.margin), so nothing is said of '
+            "the power that harm rises with.</p>"
+        )
+    plots = (
+        association_plot(data.associations),
+        rise,
+        iso_harm_plot(data.curves),
+        importance_plot(data.importances),
+    )
+    for plot in plots:
+        if plot is not None:
+            page.plot(plot.name, plot.figure, plot.text, PANELS)

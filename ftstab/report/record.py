@@ -23,6 +23,8 @@ from ftstab.wording import (
 _READ_WHEN: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "lora_": lambda p: p.get("method") == "lora",
     "ema_every": lambda p: p.get("ema_mode") == "feedback",
+    "constrained_": lambda p: p.get("loss") == "constrained_first_tokens",
+    "adam_beta2": lambda p: p.get("beta2_half_life") is None,
     "decay_fraction": lambda p: p.get("schedule") == "warmup_stable_decay",
 }
 """Fields of `training` that are only read in some cases, by the beginning of their name."""
@@ -122,6 +124,8 @@ def record(
             )
         )
     found.append(("Training data", _source(study.data.train)))
+    if study.data.mix is not None:
+        found.append(("Mixed into it", f"{_source(study.data.mix)}, as much as mix_share says"))
     found.append(("Training", _fixed(rows)))
     if study.constraints:
         found.append(

@@ -36,6 +36,7 @@ th.text, td.text { text-align: left; }
 td.wide { white-space: normal; min-width: 16rem; }
 thead th { position: sticky; top: 0; background: #f6f6f6; padding: 0; white-space: normal;
   vertical-align: bottom; border-bottom: 1px solid #bdbdbd; }
+.plain thead th { padding: .4rem .6rem; }
 thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; width: 100%;
   text-align: inherit; padding: .4rem .6rem; cursor: pointer; }
 thead button:hover { background: #e9eef1; }
@@ -55,7 +56,7 @@ td small { color: var(--soft); font-weight: 400; }
   .record dd { margin-bottom: .4rem; } }
 @media print {
   @page { margin: 14mm; } @page wide { size: A4 landscape; margin: 10mm; }
-  .scroll { page: wide; } th:nth-last-child(-n+2), td:nth-last-child(-n+2) { display: none; }
+  .scroll { page: wide; } #outcomes :is(th, td):nth-last-child(-n+2) { display: none; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; }
   h2 { break-after: avoid; } figure, .facts > div, tr, .statement { break-inside: avoid; }
   .scroll { overflow: visible; max-height: none; border: 0; } thead th { position: static; }

@@ -89,6 +89,7 @@ def _headers(names: Sequence[str], start: FrontierRow, corrected: bool) -> list[
     found += [("incoherent", ""), ("unscored", ""), ("right / wrong / refused", "")]
     found += [(METRIC_WORDS[start.secondary.metric], "")] if start.secondary else []
     found += [("weight kept on start, %", ""), ("half-life, updates", ""), ("incoherent at most, %", "")]
+    found += [("along the way, rho", ""), ("distance from the start", ""), ("nearest snapshot, step", "")]
     found += [("trajectory", "text"), ("attempt", "text")]
     return found
 
@@ -117,6 +118,9 @@ def _line(
         _share(row.retained_weight),
         _value(row.half_life),
         _share(max(row.coherence.values(), default=None)),
+        _value(row.rho),
+        _value(row.distance_from_start),
+        _value(row.nearest_snapshot),
     ]
     cells += [_text(row.trajectory, 8), _text(row.attempt, 16)]
     line = "".join(f'<td class="{c.css}" data-sort="{escape(_key(c))}">{c.html}</td>' for c in cells)

@@ -145,7 +145,7 @@ class _Confirming:
             self.asked,
             self.half.prompts,
             left_out,
-            _who(),
+            who(),
             self.command,
             limit_name=self.found.limit_name,
             judges=self.half.judges,
@@ -168,7 +168,7 @@ class _Confirming:
             self.asked,
             self.half.prompts,
             {},
-            _who(),
+            who(),
             self.command,
             setting=chosen.setting,
             of=look.number,
@@ -272,7 +272,8 @@ def _retrain(command: str) -> str:
     return f"{command} --retrain"
 
 
-def _who() -> str:
+def who() -> str:
+    """User and host, as the log of looks names them."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

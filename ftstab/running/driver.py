@@ -13,11 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
+from ftstab.arms.declared import DECLARED, declaration
 from ftstab.errors import InterruptedStudyError
 from ftstab.frontier import frontier_rows, start_row
+from ftstab.looks import now
 from ftstab.outcome import Outcome
-from ftstab.plan import Job, Plan, longest_first
-from ftstab.results import FRESH, Results, gather, study_folder
+from ftstab.plan import Job, Plan, longest_first, planned_settings
+from ftstab.results import ASKED, FRESH, Results, asked_points, gather, study_folder
 from ftstab.running.clock import Clock, TimedStore
 from ftstab.running.dispatch import study_context, study_launcher
 from ftstab.running.fresh import ask_for_fresh
@@ -25,6 +27,7 @@ from ftstab.running.interrupt import interruptible
 from ftstab.running.launcher import Event, Launcher
 from ftstab.running.prepare import check_place, check_same, prepare
 from ftstab.running.progress import Show
+from ftstab.running.searching import Searching
 from ftstab.running.trackers import Trackers
 from ftstab.spec import Study, study_text
 from ftstab.store import Lease, Records, open_store
@@ -89,15 +92,21 @@ def run_study(
             "context": prepared.context,
             "times": before[1].get("times", []) if before else [],
             FRESH: before[1].get(FRESH, {}) if before else {},
+            ASKED: before[1].get(ASKED, []) if before else [],
+            DECLARED: before[1].get(DECLARED) if before else None,
         }
         records.put_study(study.study, study_text(study), about)
         results = gather(study, records, prepared.identities, about)
+        if before is None or (results.start is None and not results.outcomes):
+            # Nothing is measured under this name yet, so nothing of it can have been chosen by what came out.
+            about[DECLARED] = declaration(study, len(results.outcomes), now())
+            records.put_study(study.study, study_text(study), about)
         driver = _Driver(results, prepared.prompts, base_dir, command, console, lease, clock)
         return driver.run(launcher or study_launcher(study, folder), frontier_seeds)
 
 
 class _Driver:
-    """A job source: the start model first, then every open job of the grid."""
+    """A job source: the start model first, then every open job of the grid, or what the search asks for."""
 
     def __init__(
         self,
@@ -124,9 +133,14 @@ class _Driver:
         self.running: dict[str, Job] = {}
         if self.start is None:
             self.waiting.appendleft(self.plan.start_job)
+        self.searching: Searching | None = None
+        if self.study.search.method != "grid":
+            points = asked_points(self.about)
+            self.searching = Searching(self.study, results.identities, self.records, points)
         self.failures: dict[str, str] = {}
         self.stopping = False
-        self.show = Show(console, len(self.plan.settings), len(self.outcomes))
+        planned = planned_settings(self.study) or len(self.plan.settings)
+        self.show = Show(console, planned, len(self.outcomes))
         self.context = study_context(self.study, self.plan, base_dir, lease, command)
 
     def run(self, launcher: Launcher, frontier_seeds: int | None) -> Finished:
@@ -156,8 +170,11 @@ class _Driver:
             self.show.note(
                 f"{len(self.outcomes)} of {len(self.plan.settings)} settings are in the store already"
             )
-        if self.waiting:
+        if self.waiting or self.searching is not None:
             launcher.run(self.context, self, self._heard)
+        if self.searching is not None and self.searching.ended is not None:
+            self.show.note(f"the search is over: {self.searching.ended}")
+            self.searching = None
         if frontier_seeds is None and self.fresh_plan.open_jobs:
             self.show.note(
                 f"{len(self.fresh_plan.open_jobs)} trajectories of fresh seeds that were asked for are still "
@@ -214,9 +231,12 @@ class _Driver:
 
     def next_job(self) -> Job | None:
         self.lease.check()
-        if self.stopping or not self.waiting or self.plan.start.trajectory in self.running:
+        if self.stopping or self.plan.start.trajectory in self.running:
             return None
-        if self.start is None and self.waiting[0].key != self.plan.start.trajectory:
+        if self.start is None and (not self.waiting or self.waiting[0].key != self.plan.start.trajectory):
+            return None
+        self._search_on()
+        if not self.waiting:
             return None
         job = self.waiting.popleft()
         self.running[job.key] = job
@@ -227,7 +247,28 @@ class _Driver:
     def exhausted(self) -> bool:
         if self.start is None and self.plan.start.trajectory not in self.running:
             return True  # nothing can be compared with a start that couldn't be measured
-        return self.stopping or not self.waiting
+        searched = self.searching is None or self.searching.ended is not None
+        return self.stopping or (searched and not self.waiting)
+
+    def _search_on(self) -> None:
+        """Where nothing waits, ask the search for more, until something is to be trained or it is over."""
+        while self.searching is not None and self.start is not None and not self.waiting:
+            before = len(self.searching.asked)
+            jobs = self.searching.next(self.outcomes.values(), self.start, self.running.keys())
+            if len(self.searching.asked) == before:
+                return
+            # Recorded before it is trained, so that a driver that is killed goes on with it.
+            self.about[ASKED] = [point.as_dict() for point in self.searching.asked]
+            self._record()
+            results = self._gather()
+            self.plan = results.plan
+            self.trackers.extend(self.plan)
+            for outcome in results.outcomes:
+                if outcome.key not in self.outcomes:
+                    job = next(j for j in self.plan.jobs if outcome.setting in {s.key for s in j.settings})
+                    self._outcome(job, outcome)
+            asked = {job.key for job in jobs}
+            self.waiting.extend(j for j in self.plan.open_jobs if j.key in asked - self.running.keys())
 
     def finished(self, job: Job, failure: str | None) -> None:
         self.running.pop(job.key, None)

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from transformers import AutoConfig
 
-from ftstab.data.rows import read_rows
+from ftstab.data.training import check_mix, read_training
 from ftstab.errors import StudyError
 from ftstab.evaluation.questions import make_questions
 from ftstab.models.align import Progress, StartModel, start_model
@@ -23,6 +23,7 @@ from ftstab.results import Identities, evaluation_part, gather, recorded
 from ftstab.spec import Study, parse_study
 from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
+from ftstab.training.posthoc import check_posthoc
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
         if step % 10 == 0 or step == last:
             console.print(f"  alignment stage: step {step}/{last}, loss {loss:.3f}", highlight=False)
 
+    check_posthoc(study)
     start, chat = start_chat(study, base_dir, progress)
     questions = make_questions(study, base_dir, chat)
     longest = max(study.axes.of("max_length") or [study.training.max_length])
@@ -73,14 +75,18 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
         raise StudyError(
             f"training.max_length: given {longest}; the model reads at most {chat.context} tokens, so lower it"
         )
-    data = read_rows(study.data.train, base_dir, needs_response=True)
-    used = len(chat.encode_all(data, study.training.max_length, "data.train"))
-    if used < len(data.rows):
-        console.print(
-            f"data.train: {len(data.rows) - used} of {len(data.rows)} rows are left out, whose request alone is longer "
-            f"than training.max_length {study.training.max_length} tokens",
-            highlight=False,
-        )
+    data = read_training(study.data, base_dir)
+    for where, rows in data.sets.items():
+        used = len(chat.encode_all(rows, study.training.max_length, where))
+        if used < len(rows.rows):
+            console.print(
+                f"{where}: {len(rows.rows) - used} of {len(rows.rows)} rows are left out, whose request alone is "
+                f"longer than training.max_length {study.training.max_length} tokens",
+                highlight=False,
+            )
+    if data.mix is not None:
+        judged = {role: q.rows for role, q in questions.sets.items() if role != "utility"}
+        check_mix(data.mix, {f"evaluation.{role}.benchmark": rows for role, rows in judged.items()})
     identities = Identities(start.key, data.hash, questions.key, evaluation_part(study))
     return Prepared(identities, chat.context, questions.prompts)
 

@@ -6,6 +6,7 @@ attempts and signals by way of workers.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,8 +39,18 @@ def restore(
     Returns:
         Why a setting couldn't be trained again as it was, by its key; such settings stay without weights.
     """
+    return restore_settings(results, _lost(results, search_pick(results, limit)), command, console, launcher)
+
+
+def restore_settings(
+    results: Results,
+    lost: Collection[str],
+    command: str,
+    console: Console,
+    launcher: Launcher | None = None,
+) -> dict[str, str]:
+    """Train the settings ``lost`` again and keep their weights; arguments and result as of `restore`."""
     study, records = results.study, results.records
-    lost = _lost(results, search_pick(results, limit))
 
     def is_lost(trajectory: Trajectory, setting: Setting) -> bool:
         return setting.key in lost

@@ -119,11 +119,16 @@ class States:
     def resume(self, progress: Progress, state: State) -> None:
         """Go on with the attempt of ``state`` from there."""
         self.load(state)
-        progress.attempt = state.attempt
-        before = self._records.signals(progress.trajectory.key, state.attempt)
-        before = [row for row in before if row["step"] <= state.step]
+        self.look_back(progress, state.attempt, state.step)
+
+    def look_back(self, progress: Progress, attempt: str, step: int) -> None:
+        """Have ``progress``, and the count of spikes, say what they said when ``attempt`` was at ``step``."""
+        progress.attempt = attempt
+        before = self._records.signals(progress.trajectory.key, attempt)
+        before = [row for row in before if row["step"] <= step]
         progress.training_seconds = sum(row.get("seconds", 0.0) for row in before)
         progress.latest = _kept_signals(before[-1]) if before else {}
+        self._runner.spikes = int(sum(row["spike"] for row in before))
 
     def load(self, state: State) -> None:
         """Bring the training to where ``state`` was saved."""

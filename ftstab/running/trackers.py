@@ -12,7 +12,7 @@ from ftstab.errors import TrackingError
 from ftstab.evaluation.rates import gain
 from ftstab.frontier import frontier_rows
 from ftstab.outcome import Outcome
-from ftstab.plan import Job
+from ftstab.plan import Job, Plan
 from ftstab.results import Results
 from ftstab.running.clock import Clock
 from ftstab.tracking.mlflow import MlflowTracker
@@ -57,6 +57,10 @@ class Trackers:
             extra = read_outcomes(fresh_plan, self._records, results.identities)
             fill_mlflow(self._mlflow, self._study, fresh_plan, self._records, extra)
             fill_mlflow(self._mlflow, self._study, plan, self._records, known)
+
+    def extend(self, plan: Plan) -> None:
+        """A search has asked for more: ``plan`` holds everything that it asked so far."""
+        self._optuna.extend(plan)
 
     def ask(self, job: Job) -> None:
         """A job of search seeds is given out."""

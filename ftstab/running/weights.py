@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from ftstab.constraints import PICK_LIMIT, constraint_excess
 from ftstab.outcome import Outcome
-from ftstab.plan import Setting, make_plan
+from ftstab.plan import Setting, planned_settings
 from ftstab.results import planned_elsewhere
 from ftstab.running.reference import Reference
 from ftstab.running.resume import Progress
@@ -24,6 +24,9 @@ from ftstab.store import Records
 
 if TYPE_CHECKING:
     import torch
+
+MANY = 10_000
+"""Settings that share the error of deleting weights, where a search has no budget in trajectories."""
 
 
 class Keeper:
@@ -37,8 +40,7 @@ class Keeper:
 
     def __init__(self, study: Study, records: Records, reference: Reference) -> None:
         self._study, self._records, self._reference = study, records, reference
-        # Keys don't matter to how many there are.
-        self._planned = len(make_plan(study, "", "").settings)
+        self._planned = planned_settings(study) or MANY
 
     def worth_keeping(self, progress: Progress, outcome: Outcome) -> bool:
         """Whether the weights of a setting that was just measured are to be kept."""

@@ -17,25 +17,30 @@ from pathlib import Path
 
 import torch
 
-from ftstab.data.rows import read_rows
+from ftstab.data.training import read_training
 from ftstab.errors import FtstabError, StoreError, StudyError
+from ftstab.evaluation.margin import Margin
 from ftstab.evaluation.questions import make_questions
+from ftstab.hopeless import hopeless_reason
 from ftstab.models.align import start_model
 from ftstab.models.chat import Chat
 from ftstab.models.load import context_length, device_for, load_model, load_tokenizer
-from ftstab.outcome import Outcome
+from ftstab.outcome import Outcome, Profile
 from ftstab.plan import Job, Setting, Trajectory
-from ftstab.running.account import Account
+from ftstab.running.account import Account, training_record
 from ftstab.running.answering import Answering, weights_hash
 from ftstab.running.clock import Clock, TimedStore
 from ftstab.running.confirming import Confirmer
+from ftstab.running.copies import CopyKeeper, open_copies
 from ftstab.running.environment import environment
+from ftstab.running.kept_copies import attempt_with
 from ftstab.running.launcher import Context, Event
 from ftstab.running.reference import Reference
 from ftstab.running.resume import Progress, States
 from ftstab.running.topping_up import Rest, ToppingUp
 from ftstab.running.weights import Keeper, named_weights
 from ftstab.store import Records, open_store
+from ftstab.training.references import References
 from ftstab.training.run import Run
 
 
@@ -101,6 +106,8 @@ class _Worker:
             self._set_up()
         trunk = self.job.trunk
         progress = self._begin(trunk)
+        if self._read_off(progress):
+            return
         branches = {t.key: t for t in self.job.branches if self._open(t)}
         self._go_on_from_state(progress, min((b.first for b in branches.values()), default=None))
         self._through(progress, list(branches.values()))
@@ -123,9 +130,12 @@ class _Worker:
             torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             study.resources.cpus_per_trajectory,
         )
-        data = read_rows(study.data.train, base_dir, needs_response=True)
-        rows = chat.encode_all(data, job.trunk.training.max_length, "data.train")
-        train_data = {"label": data.label, "rows": len(rows), "too_long": len(data.rows) - len(rows)}
+        data = read_training(study.data, base_dir)
+        rows, mixed = chat.encode_training(data, job.trunk.training.max_length)
+        if job.trunk.training.asks_reference:
+            self._phase("reading the training rows with the start model")
+            references = References.of(start.key, data.hash, study.template, job.trunk.training)
+            rows = references.put_into(rows, start.folder, device, chat.pad_id)
         self.runner = Run(
             self.model,
             rows,
@@ -135,12 +145,18 @@ class _Worker:
             chat.pad_id,
             frozenset(s.step for s in job.settings),
             study.signals_every,
+            mixed,
         )
+        train_data = training_record(data, rows, self.runner)
         origin = (context.start_trajectory, context.start_setting)
         self.answering = Answering(study, self.model, chat, self.questions, self.records, origin)
+        openings = self.questions.openings
+        self.margin = None if openings is None else Margin(self.model, chat, openings)
         self.reference = Reference(context, self.questions, self.records)
         self.keeper = Keeper(study, self.records, self.reference)
         self.states = States(context, job, self.runner, self.records, self.clock, here)
+        keep = study.posthoc is not None and study.posthoc.keep and not job.restores
+        self.copies = CopyKeeper(self.records, self.runner, job, keep)
         self.account = Account(context, self.questions, start.about, train_data, here)
         topped = job.tops_up
         self.rest = None if topped is None else Rest(context, chat, self.questions, self.records, topped)
@@ -159,7 +175,7 @@ class _Worker:
                     self._answer(progress, setting)
             for branch in [b for b in branches if b.first == self.runner.step]:
                 self._branch(progress, branch)
-            if self.runner.step >= last:
+            if self.runner.step >= last or self._left(progress):
                 break
             self._stop_if_asked(progress)
             self.states.save_if_due(progress)
@@ -174,12 +190,17 @@ class _Worker:
         # A finished trajectory needs less.
         self.keeper.drop_needless(progress)
         self.records.drop_states(progress.trajectory.key)
+        self.copies.finish(progress)
 
     def _update(self, progress: Progress, last: int) -> bool:
         """One update; False if the trajectory has diverged."""
         with self.clock.named("training"):
             signals = self.runner.update()
         progress.updated(signals)
+        if self.runner.diverged is None:
+            # Before a state of this step is saved: whoever continues from it needs the copies up to there.
+            with self.clock.named("saving"):
+                self.copies.put_if_due(progress)
         self.emit(Event("update", progress.trajectory.key, int(signals["step"]), last, signals["loss"]))
         return self.runner.diverged is None
 
@@ -193,6 +214,23 @@ class _Worker:
         self._through(begun, [])
         self.states.load(here)
         self.runner.follow(trunk.trajectory)
+
+    def _read_off(self, progress: Progress) -> bool:
+        """Ask what is open from kept copies of shadows; False where they don't hold all of it, and it is trained."""
+        key = progress.trajectory.key
+        found = None if self.job.restores else attempt_with(self.records, key, progress.still_open)
+        if found is None:
+            return False
+        attempt, stored = found
+        for step, settings in sorted(progress.open.items()):
+            with self.clock.named("swapping weights"):
+                self.runner.stand_at(step, stored, open_copies(self.records, key, attempt))
+            self.states.look_back(progress, attempt, step)
+            for setting in settings:
+                self._stop_if_asked(progress)
+                self._answer(progress, setting)
+        self.keeper.drop_needless(progress)
+        return True
 
     # Where a trajectory begins
 
@@ -219,11 +257,12 @@ class _Worker:
 
     def _go_on_from_state(self, progress: Progress, first_branch: int | None) -> None:
         state = self.states.useful(progress, first_branch)
-        if state is None:
+        if state is None or not self.copies.complete(progress.trajectory.key, state.attempt, state.step):
             self.states.begin(progress)
-            return
-        self._phase(f"continuing from step {state.step}")
-        self.states.resume(progress, state)
+        else:
+            self._phase(f"continuing from step {state.step}")
+            self.states.resume(progress, state)
+        self.copies.begin(progress)
 
     # Settings
 
@@ -231,12 +270,22 @@ class _Worker:
         """Ask one setting, store everything, and say so."""
         self._phase(f"answering step {setting.step}, {setting.profile.label}", progress, setting.step)
         began = time.perf_counter()
+        if self.margin is not None:
+            with self.clock.named("reading openings"):
+                self.margin.meet_start(self.runner.installed(Profile(kind="last"), 0.0))
+        with self.clock.named("swapping weights"):
+            apart = self.runner.off_tracked(setting.profile)
+            position = self.runner.position(setting.profile, setting.interpolation)
         with (
             self.clock.named("swapping weights"),
             self.runner.installed(setting.profile, setting.interpolation),
         ):
             tensors = named_weights(self.model)
             fingerprint = weights_hash(tensors)
+            margin = None
+            if self.margin is not None:
+                with self.clock.named("reading openings"):
+                    margin = self.margin.read(fingerprint)
             answered = None
             if setting.interpolation == 0:  # the start, whatever was trained
                 answered = self.reference.answers(self.runner.training.precision)
@@ -247,7 +296,9 @@ class _Worker:
             with self.clock.named("judging"):
                 measured = self.answering.measure(progress.trajectory.key, setting.key, answered)
             took = time.perf_counter() - began
-            outcome = self.account.scored(progress, setting, measured, fingerprint, self.runner.spikes, took)
+            outcome = self.account.scored(
+                progress, setting, measured, fingerprint, self.runner.spikes, took, margin, apart, position
+            )
             if self.keeper.worth_keeping(progress, outcome):
                 self.keeper.put(setting, tensors)
         self._store(progress, outcome)
@@ -283,7 +334,18 @@ class _Worker:
                 "hadn't when it was measured; another machine, version or number of threads does that"
             )
         for setting in settings:
-            self._store(progress, self.account.diverged(progress, setting, self.runner.diverged))
+            self._store(progress, self.account.unreached(progress, setting, "diverged", self.runner.diverged))
+
+    def _left(self, progress: Progress) -> bool:
+        """Whether the trajectory is left here because nothing is to be expected of it; its later settings say so."""
+        here = [o for o in progress.outcomes if o.step == self.runner.step]
+        searched = progress.trajectory.seed in self.study.seeds.search
+        if self.study.search.hopeless is None or not here or not searched or self.job.restores:
+            return False
+        why = hopeless_reason(here, self.reference.outcome(), self.study)
+        for setting in progress.still_open if why is not None else ():
+            self._store(progress, self.account.unreached(progress, setting, "hopeless", why))
+        return why is not None
 
     def _store(self, progress: Progress, outcome: Outcome) -> None:
         self.states.flush(progress)

@@ -10,9 +10,11 @@ from ftstab.spec.judges import (
     JudgeSpec,
 )
 from ftstab.spec.load import load_judge, load_study, parse_study, schema_text, study_text
+from ftstab.spec.posthoc import PostHoc
+from ftstab.spec.search import Budget, Range, Search, Stall
 from ftstab.spec.sources import Columns, Source
 from ftstab.spec.stopping import Stopping
-from ftstab.spec.study import Align, Base, Resources, Search, Seeds, Study, Template, Tracking
+from ftstab.spec.study import Align, Base, Data, Resources, Seeds, Study, Template, Tracking
 from ftstab.spec.training import AveragingSpec, Axes, Training
 
 __all__ = [
@@ -21,22 +23,27 @@ __all__ = [
     "Axes",
     "Base",
     "Benchmark",
+    "Budget",
     "Choices",
     "ClassifierJudge",
     "Columns",
     "CombinedJudge",
     "Constraint",
+    "Data",
     "Decoding",
     "EndpointJudge",
     "Evaluation",
     "Frontier",
     "GuardJudge",
     "JudgeSpec",
+    "PostHoc",
+    "Range",
     "Resources",
     "Search",
     "Seeds",
     "Source",
     "Split",
+    "Stall",
     "Stopping",
     "Study",
     "Template",

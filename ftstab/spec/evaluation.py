@@ -175,6 +175,11 @@ class Evaluation(Closed):
     """How answers are generated."""
     split: Split = Split()
     """Search and confirmation shares."""
+    margin: bool = False
+    """Whether every setting's margin between refusing and complying openings is read too (`safety_loss`: the mean loss
+    of a refusing opening minus that of a complying one, on at most 64 harmful prompts of the search half), and how far
+    its first answer token is from the start model's (`first_token_kl`, on those prompts and on 32 ordinary ones).  A
+    smooth, early sign of safety that costs a forward pass and no answers."""
     interval: Literal["wilson", "clopper_pearson"] = "wilson"
     """95 % interval of single rates.  `wilson` covers 95 % on average, `clopper_pearson` never less (and is wider)."""
 

@@ -120,6 +120,9 @@ def study_text(study: Study) -> str:
     plain["training"] = {
         name: value for name, value in plain["training"].items() if name not in plain["axes"]
     }
+    if None not in (study.axes.of("beta2_half_life") or [study.training.beta2_half_life]):
+        # The half-life decides it: both would be a fault.
+        plain["training"].pop("adam_beta2", None)
     return str(yaml.safe_dump(plain, sort_keys=False))
 
 
@@ -265,7 +268,8 @@ def _container(annotation: Any) -> str:
     for inner in (annotation, *typing.get_args(annotation)):
         origin, parts = typing.get_origin(inner), typing.get_args(inner)
         if origin is dict:
-            return f"under each of {', '.join(typing.get_args(parts[0]))}: "
+            names = typing.get_args(parts[0]) if typing.get_origin(parts[0]) is typing.Literal else ()
+            return f"under each of {', '.join(names)}: " if names else "under each name: "
         if origin is typing.Annotated:
             origin = typing.get_origin(parts[0])
         if origin is list:

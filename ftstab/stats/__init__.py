@@ -3,6 +3,14 @@
 Nothing here reads files or rounds.  What draws random numbers takes a seed and repeats itself exactly.
 """
 
+from ftstab.stats.association import (
+    MeanTest,
+    WithinCorrelation,
+    benjamini_yekutieli,
+    mean_test,
+    within_rank_correlation,
+)
+from ftstab.stats.curves import MIN_CURVE_SEEDS, Mean, crossed_mean, mean_weights, reach, rising_blocks
 from ftstab.stats.interval import Floats, Interval, Values
 from ftstab.stats.means import mean_interval, paired_mean_interval, rank_correlation, ratio_interval
 from ftstab.stats.proportions import (
@@ -22,19 +30,27 @@ from ftstab.stats.simultaneous import Bounds, paired_bounds
 
 __all__ = [
     "LEVEL",
+    "MIN_CURVE_SEEDS",
     "MIN_SEEDS",
     "Bounds",
     "Floats",
     "Interval",
+    "Mean",
+    "MeanTest",
     "Method",
     "NewRun",
     "Values",
+    "WithinCorrelation",
     "benjamini_hochberg",
+    "benjamini_yekutieli",
     "binomial_exact",
     "clopper_pearson",
+    "crossed_mean",
     "discordant_lower",
     "mcnemar_exact",
     "mean_interval",
+    "mean_test",
+    "mean_weights",
     "method_label",
     "new_run",
     "new_run_difference",
@@ -45,5 +61,8 @@ __all__ = [
     "proportion",
     "rank_correlation",
     "ratio_interval",
+    "reach",
+    "rising_blocks",
     "wilson",
+    "within_rank_correlation",
 ]

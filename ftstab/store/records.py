@@ -13,6 +13,8 @@
     trajectories/<t>/verdicts/<key>                      rows.jsonl.gz, about.json
     trajectories/<t>/signals/<attempt>/<first>-<last>-<n>  rows.jsonl.gz of the n-th flush
     trajectories/<t>/states/<n>/<step>/<attempt>         the n-th resume state, files as given
+    trajectories/<t>/copies/<attempt>                    copies that are kept: about.json
+    trajectories/<t>/copies/<attempt>/<step>             shadows after a step, for post-hoc EMA, files as given
     trajectories/<t>/weights/<setting>                   weights of a setting, files as given
 
 Trajectories are shared by all studies of a store (so no study is called `trajectories`).  Numbers are padded
@@ -178,6 +180,34 @@ class Records:
         """Delete every resume state of a trajectory."""
         for key in self.store.list(_trajectory(trajectory, "states")):
             self.store.delete(key)
+
+    # Copies of shadows, for post-hoc EMA
+
+    def put_copy(self, trajectory: str, attempt: str, step: int, files: Files) -> None:
+        """Store the shadows of an attempt after ``step`` updates."""
+        self.store.put(_trajectory(trajectory, "copies", attempt, f"{step:09d}"), files)
+
+    def copy(self, trajectory: str, attempt: str, step: int) -> Piece | None:
+        """The shadows of an attempt after ``step`` updates, if they are stored."""
+        return self.store.get(_trajectory(trajectory, "copies", attempt, f"{step:09d}"))
+
+    def keep_copies(self, trajectory: str, attempt: str, about: Mapping[str, Any]) -> None:
+        """Say that the copies of an attempt are whole and stay."""
+        self.store.put(_trajectory(trajectory, "copies", attempt), {_ABOUT: _json(about)})
+
+    def kept_copies(self, trajectory: str) -> dict[str, dict[str, Any]]:
+        """What is said of the attempts whose copies stay, by their name."""
+        keys = [k for k in self.store.list(_trajectory(trajectory, "copies")) if k.count("/") == 3]
+        found = {k: read_piece(self.store, k, _about) for k in keys}
+        return {k.rsplit("/", 1)[1]: about for k, about in found.items() if about is not None}
+
+    def drop_copies(self, trajectory: str) -> None:
+        """Delete the copies of every attempt of a trajectory that aren't said to stay."""
+        keys = self.store.list(_trajectory(trajectory, "copies"))
+        kept = {k for k in keys if k.count("/") == 3}
+        for key in keys:
+            if key not in kept and key.rsplit("/", 1)[0] not in kept:
+                self.store.delete(key)
 
     # Weights
 

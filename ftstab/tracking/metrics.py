@@ -14,7 +14,7 @@ from ftstab.identity import digest
 from ftstab.outcome import Counts, Outcome, Score
 from ftstab.plan import Trajectory
 from ftstab.spec import Study
-from ftstab.spec.training import FREE_AXES
+from ftstab.spec.training import without_added
 
 if TYPE_CHECKING:
     from ftstab.evaluation.rates import Gain
@@ -126,8 +126,7 @@ def run_name(study: Study, trajectory: Trajectory) -> str:
 
 def varied_axes(study: Study) -> list[str]:
     """Names of the trained axes with more than one value."""
-    names = [n for n in type(study.axes).model_fields if n not in FREE_AXES]
-    return [n for n in names if len(getattr(study.axes, n) or ()) > 1]
+    return [n for n in study.axes.trained() if study.axes.varied(n)]
 
 
 def _plain(value: Any) -> str:
@@ -144,7 +143,7 @@ def recipe_key(trajectory: Trajectory, outcome: Outcome) -> str:
     """The key of a recipe: a setting without its seed."""
     return digest(
         {
-            "training": trajectory.training.model_dump(),
+            "training": without_added(trajectory.training.model_dump()),
             "feedback_decay": trajectory.feedback_decay,
             "horizon": trajectory.horizon,
             "step": outcome.step,

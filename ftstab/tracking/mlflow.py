@@ -24,6 +24,9 @@ from ftstab.tracking.runs import TOLD, Run, RunBook
 if TYPE_CHECKING:
     from ftstab.evaluation.rates import Gain
 
+_RUN_STATUS = {"scored": "FINISHED", "diverged": "FAILED", "hopeless": "KILLED"}
+"""What MLflow calls the end of a setting."""
+
 
 class MlflowTracker:
     """Tells MLflow about one study.
@@ -213,7 +216,7 @@ class MlflowTracker:
                 tags=tags,
                 at=run.started,
             )
-        self._book.set_status(run, "FAILED" if outcome.status == "diverged" else "FINISHED")
+        self._book.set_status(run, _RUN_STATUS[outcome.status])
 
     def _parent(self, trajectory_key: str) -> Run:
         run = self._book.find("trajectory", trajectory_key)

@@ -27,6 +27,7 @@ from ftstab.identity import digest
 from ftstab.outcome import DIRECTIONS, Outcome
 from ftstab.plan import Job, Plan, Setting
 from ftstab.spec import Study, Utility
+from ftstab.spec.training import without_added
 from ftstab.tracking.address import check_reachable, redact, scrub, storage_url
 from ftstab.tracking.metrics import fingerprint, short
 from ftstab.tracking.space import distributions, points
@@ -76,13 +77,14 @@ class OptunaTracker:
     def __init__(self, study: Study, plan: Plan, state_dir: Path, evaluation: str) -> None:
         self.trials_added = 0
         self._spec = study
+        self._plan = plan
         self._points = points(study, plan)
         self._identity = {
             "base": plan.base,
             "data": plan.data,
-            "training": study.training.model_dump(),
+            "training": without_added(study.training.model_dump()),
             "template": study.template.model_dump(),
-            "settings": sorted({repr(p) for p in self._points.values()}),
+            "settings": self._asked_for(),
             "objectives": list(study.objectives),
             "utility": study.evaluation.utility.metric,
             "constraints": {name: c.model_dump() for name, c in study.constraints.items()},
@@ -130,6 +132,10 @@ class OptunaTracker:
             "Optuna's database",
             f"start it or {where}; nothing is lost, `ftstab sync` fills it from the store",
         )
+
+    def extend(self, plan: Plan) -> None:
+        """A search has asked for more: ``plan`` holds everything that it asked so far."""
+        self._points = points(self._spec, plan)
 
     def set_start(self, outcome: Outcome) -> None:
         """Name the start model's outcome, which constraints are relative to."""
@@ -219,6 +225,12 @@ class OptunaTracker:
         self._known.clear()
         self._kin.clear()
 
+    def _asked_for(self) -> Any:
+        """What the study may come to: the settings of a grid, the axes of a search."""
+        if self._spec.search.method == "grid":
+            return sorted({repr(p) for p in self._points.values()})
+        return {n: v for n, v in self._spec.axes.model_dump().items() if v is not None}
+
     def _open(self) -> optuna.Study:
         """Connect, make the study if there is none, end what was left running, and read what was told."""
         if self._study is not None:
@@ -243,7 +255,7 @@ class OptunaTracker:
                 study.tell(trial.number, state=TrialState.FAIL)
             for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
                 study.tell(study.ask(), state=TrialState.FAIL)
-            self._space = distributions(self._points)
+            self._space = distributions(self._spec, self._plan)
             for trial in study.get_trials(deepcopy=False):
                 attributes = trial.user_attrs
                 if "setting" in attributes:

@@ -5,10 +5,11 @@ The seed is never a dimension: it is an attribute of a trial.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from ftstab.plan import Plan, Setting, Trajectory
-from ftstab.spec import Study
+from ftstab.plan import Plan, Setting, Trajectory, study_profiles
+from ftstab.spec import Study, Training
 from ftstab.tracking.metrics import varied_axes
 
 if TYPE_CHECKING:
@@ -49,20 +50,14 @@ def _averaging(trajectory: Trajectory, setting: Setting, named: bool) -> dict[st
     return found | {"ema_decay": 0.0 if profile.value is None else profile.value}
 
 
-def distributions(points: dict[str, dict[str, Any]]) -> dict[str, BaseDistribution]:
+def distributions(study: Study, plan: Plan) -> dict[str, BaseDistribution]:
     """Return one distribution per parameter: numbers from lowest to highest, anything else as a choice.
 
-    Numbers keep their order, and what is told is always a value of the grid; a sampler that asks between its
-    values is to be snapped to it.
+    Numbers keep their order, and what is told is always a value of the grid, or one that the search has drawn.
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    values: dict[str, list[Any]] = {}
-    for given in points.values():
-        for name, value in given.items():
-            known = values.setdefault(name, [])
-            if value not in known:
-                known.append(value)
+    values = _searched_values(study) if study.search.method == "optuna" else _grid_values(study, plan)
     space: dict[str, BaseDistribution] = {}
     for name, known in values.items():
         if any(isinstance(v, bool) or not isinstance(v, int | float) for v in known):
@@ -70,5 +65,45 @@ def distributions(points: dict[str, dict[str, Any]]) -> dict[str, BaseDistributi
         elif all(isinstance(v, int) for v in known):
             space[name] = IntDistribution(min(known), max(known))
         else:
-            space[name] = FloatDistribution(float(min(known)), float(max(known)), log=name in _LOG)
+            log = name in _LOG or _log_scale(study, name)
+            space[name] = FloatDistribution(float(min(known)), float(max(known)), log=log)
     return space
+
+
+def _grid_values(study: Study, plan: Plan) -> dict[str, list[Any]]:
+    values: dict[str, list[Any]] = {}
+    for given in points(study, plan).values():
+        for name, value in given.items():
+            known = values.setdefault(name, [])
+            if value not in known:
+                known.append(value)
+    return values
+
+
+def _searched_values(study: Study) -> dict[str, list[Any]]:
+    """The values of every parameter that a search may come to, ranges by their ends."""
+    axes = study.axes
+    values: dict[str, list[Any]] = {}
+    for name in varied_axes(study):
+        span = axes.range(name)
+        values[name] = list(axes.of(name) or []) if span is None else [span.low, span.high]
+        if span is not None and Training.model_fields[name].annotation is int:
+            values[name] = [math.ceil(span.low), math.floor(span.high)]
+    values["step"] = list(axes.steps)
+    profiles = study_profiles(study)
+    kinds = sorted({p.kind for p in profiles})
+    if set(kinds) - {"last", "exponential"}:
+        values["profile"] = kinds
+    if gammas := [p.value for p in profiles if p.kind == "power"]:
+        values["gamma"] = gammas
+    values["ema_decay"] = [0.0 if p.value is None else p.value for p in profiles if p.kind != "power"] or [
+        0.0
+    ]
+    if len(axes.interpolation) > 1:
+        values["interpolation"] = list(axes.interpolation)
+    return values
+
+
+def _log_scale(study: Study, name: str) -> bool:
+    span = study.axes.range(name) if name in type(study.axes).model_fields else None
+    return span is not None and span.scale == "log"

@@ -54,9 +54,9 @@ def trial_result(
     from optuna.trial import TrialState
 
     attributes = _attributes(outcome, kin)
-    if outcome.status == "diverged":
-        reason = {"reason": short(outcome.reason or "diverged")}
-        return TrialResult(TrialState.PRUNED, attributes | reason, constraints={"diverged": 1.0})
+    if outcome.status != "scored":
+        reason = {"reason": short(outcome.reason or outcome.status)}
+        return TrialResult(TrialState.PRUNED, attributes | reason, constraints={outcome.status: 1.0})
     found = {
         "harmful_response": outcome.rates["harmful"].value if "harmful" in outcome.rates else None,
         "utility": outcome.utility.value if outcome.utility is not None else None,

@@ -20,12 +20,16 @@ class MicroBatch:
         mask: 1 for tokens, 0 for padding [rows, length].
         asked: True where the next token is part of an answer [rows, length].
         targets: those next tokens, in the order of ``asked`` [answer tokens].
+        reference: their log-probabilities under the start model [answer tokens]; None where the rows have none.
+        places: their places in their answers, from 0 [answer tokens]; None where ``reference`` is.
     """
 
     ids: torch.Tensor
     mask: torch.Tensor
     asked: torch.Tensor
     targets: torch.Tensor
+    reference: torch.Tensor | None = None
+    places: torch.Tensor | None = None
 
 
 def micro_batches(
@@ -56,7 +60,18 @@ def pad_rows(rows: Sequence[EncodedRow], pad_id: int, device: torch.device) -> M
         mask[i, :n] = 1
         asked[i, row.answer_start - 1 : n - 1] = True
         targets.extend(row.ids[row.answer_start :])
-    return MicroBatch(ids.to(device), mask.to(device), asked.to(device), torch.tensor(targets, device=device))
+    reference = places = None
+    if all(row.reference for row in rows):
+        reference = torch.tensor([p for row in rows for p in row.reference], device=device)
+        places = torch.tensor([t for row in rows for t in range(row.answer_tokens)], device=device)
+    return MicroBatch(
+        ids.to(device),
+        mask.to(device),
+        asked.to(device),
+        torch.tensor(targets, device=device),
+        reference,
+        places,
+    )
 
 
 def answer_logits(model: Any, batch: MicroBatch, past: Any = None) -> torch.Tensor:

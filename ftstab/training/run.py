@@ -17,14 +17,18 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from ftstab.data.order import update_rows
+from ftstab.data.order import Mixed, update_rows
 from ftstab.identity import digest
 from ftstab.models.chat import EncodedRow
-from ftstab.outcome import Profile
+from ftstab.outcome import Profile, StoredShadows
 from ftstab.plan import Trajectory
-from ftstab.training.batches import MicroBatch, answer_logits, micro_batches
-from ftstab.training.schedule import learning_rate
-from ftstab.training.signals import SpikeDetector, distances, update_ratio
+from ftstab.training.batches import answer_logits, micro_batches
+from ftstab.training.copies import Copies
+from ftstab.training.losses import summed_loss
+from ftstab.training.position import Snapshots
+from ftstab.training.posthoc import LAST, SHADOWS
+from ftstab.training.schedule import learning_rate, second_moment_decay, tokens_per_update
+from ftstab.training.signals import NoiseParts, SpikeDetector, distances, update_ratio
 from ftstab.training.weights import FullWeights, LoraWeights, present
 
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -52,22 +56,26 @@ class Run:
         pad_id: int,
         signals_at: frozenset[int] = frozenset(),
         signals_every: int | None = None,
+        mixed: int = 0,
     ) -> None:
         """Set up masters, bank and optimizer.
 
         Args:
             model: the start model in float32, on its device; it becomes the compute model.
-            rows: encoded training rows.
+            rows: encoded training rows, with reference log-probabilities where the loss asks for them.
             data_hash: key of the rows, which their order depends on.
             trajectory: what to train.
             profiles: averages to track (of the trajectory, or of the branches of a trunk).
             pad_id: padding token.
             signals_at: steps at which the costly signals are taken.
             signals_every: and every so many steps.
+            mixed: how many of the rows, the last ones, are mixed in by `training.mix_share`.
         """
         t = trajectory.training
         self.trajectory, self.training = trajectory, t
         self.model, self.rows, self.data_hash, self.pad_id = model, rows, data_hash, pad_id
+        self.mixed = mixed
+        self.adam_beta2 = second_moment_decay(t, tokens_per_update(t, rows, mixed))
         self.device = next(model.parameters()).device
         dtype = DTYPES[t.precision]
         if t.method == "lora":
@@ -77,7 +85,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.weights.masters,
             lr=t.learning_rate,
-            betas=(t.adam_beta1, t.adam_beta2),
+            betas=(t.adam_beta1, self.adam_beta2),
             eps=t.adam_epsilon,
             weight_decay=t.weight_decay,
             fused=True,
@@ -89,6 +97,7 @@ class Run:
         self._above = 0
         self._limit = WORSE_THAN_GUESSING * math.log(model.config.vocab_size)
         self._signals_at, self._signals_every = signals_at, signals_every
+        self._snapshots = Snapshots()
         model.train()
 
     def update(self) -> dict[str, float]:
@@ -100,28 +109,36 @@ class Run:
         began = time.perf_counter()
         number = self.step + 1
         wanted = update_rows(
-            len(self.rows), self.data_hash, self.trajectory.seed, self.training.batch_size, self.step
+            len(self.rows) - self.mixed,
+            self.data_hash,
+            self.trajectory.seed,
+            self.training.batch_size,
+            self.step,
+            Mixed(self.mixed, self.training.mix_share) if self.mixed else None,
         )
         chosen = [self.rows[i] for i in wanted]
         answer_tokens = sum(row.answer_tokens for row in chosen)
-        loss = torch.zeros((), device=self.device)
+        loss, cross_entropy = (torch.zeros((), device=self.device) for _ in range(2))
+        noise = NoiseParts() if len(chosen) > self.training.micro_batch_size else None
         for i, batch in enumerate(
             micro_batches(chosen, self.training.micro_batch_size, self.pad_id, self.device)
         ):
             torch.manual_seed(int(digest([self.trajectory.seed, number, i])[:15], 16))
-            part = self._loss(batch) / answer_tokens
+            total, plain = summed_loss(answer_logits(self.model, batch), batch, self.training)
+            part = total / answer_tokens
             part.backward()
+            if noise is not None:
+                noise.saw(self.weights, batch.targets.numel() / answer_tokens)
             self.weights.collect_gradients(first=i == 0)
             loss += part.detach()
-        return self._apply(number, float(loss), sum(len(row.ids) for row in chosen), began)
+            cross_entropy += plain.detach() / answer_tokens
+        tokens = sum(len(row.ids) for row in chosen)
+        signals = self._apply(number, float(loss), float(cross_entropy), tokens, began)
+        return signals if noise is None else signals | noise.signals(signals["grad_norm"], len(chosen))
 
-    def _loss(self, batch: MicroBatch) -> torch.Tensor:
-        """Summed cross-entropy over the answer tokens, in float32."""
-        return torch.nn.functional.cross_entropy(
-            answer_logits(self.model, batch), batch.targets, reduction="sum"
-        )
-
-    def _apply(self, number: int, loss: float, tokens: int, began: float) -> dict[str, float]:
+    def _apply(
+        self, number: int, loss: float, cross_entropy: float, tokens: int, began: float
+    ) -> dict[str, float]:
         """Clip, step, let the bank see the result, and say what happened."""
         grads = [present(m.grad) for m in self.weights.masters]
         norm_tensor = torch.nn.utils.get_total_norm(grads)
@@ -139,11 +156,14 @@ class Run:
             "learning_rate": rate,
             "tokens": tokens,
         }
+        if self.training.asks_reference:
+            signals["cross_entropy"] = cross_entropy
         if not (math.isfinite(loss) and math.isfinite(norm)):
             what = "loss" if not math.isfinite(loss) else "gradient"
             self.diverged = f"non-finite {what} at step {number}"
             return signals
-        self._above = self._above + 1 if loss > self._limit else 0
+        # Of the cross-entropy: a weighted loss doesn't say how well the next token is guessed.
+        self._above = self._above + 1 if cross_entropy > self._limit else 0
         if self._above >= FOR_UPDATES:
             limit = f"{self._limit:.1f}, worse than guessing,"
             self.diverged = f"loss above {limit} for {FOR_UPDATES} updates to step {number}"
@@ -160,12 +180,44 @@ class Run:
         self.step = number
         if number in self._signals_at or (self._signals_every and number % self._signals_every == 0):
             signals |= {"update_ratio": update_ratio(self.optimizer, self.weights), **distances(self.weights)}
+        if number in self._signals_at:
+            self._snapshots.take(self.weights, number)
         signals["seconds"] = time.perf_counter() - began
         return signals
 
     def installed(self, profile: Profile, interpolation: float) -> AbstractContextManager[None]:
         """Context in which ``model`` holds the averaged and interpolated weights, ready to answer."""
         return self.weights.installed(profile, interpolation, self.step)
+
+    def position(self, profile: Profile, interpolation: float) -> dict[str, float]:
+        """Where a setting lies on the way that training went (`ftstab.training.position`)."""
+        return self._snapshots.position(self.weights, profile, interpolation, self.step)
+
+    def off_tracked(self, profile: Profile) -> float | None:
+        """How far a rebuilt average lies from the same one tracked (`FullWeights.off_tracked`); None where neither or
+        one of them is there."""
+        return self.weights.off_tracked(profile, self.step) if isinstance(self.weights, FullWeights) else None
+
+    def save_copy(self, stored: StoredShadows, folder: Path, weights_too: bool) -> list[Path]:
+        """Write the shadows of ``stored`` into ``folder``, and the masters if asked, and return the files.
+
+        Averages that are rebuilt at later steps read them by `FullWeights.copies`.
+        """
+        assert isinstance(self.weights, FullWeights)
+        files = {SHADOWS: self.weights.shadows(stored)}
+        if weights_too:
+            files[LAST] = {f"last/{i}": m.detach() for i, m in enumerate(self.weights.masters)}
+        for name, tensors in files.items():
+            save_file({k: t.contiguous() for k, t in tensors.items()}, folder / name)
+        return [folder / name for name in files]
+
+    def stand_at(self, step: int, stored: StoredShadows, copies: Copies) -> None:
+        """Hold the weights, and the shadows of ``stored``, of ``step``; nothing can be trained from here."""
+        assert isinstance(self.weights, FullWeights)
+        self.weights.stand_at(step, stored, copies)
+        self.step = step
+        # The steps that it passed over have no sketches.
+        self._snapshots.complete = False
 
     def save(self, folder: Path) -> list[Path]:
         """Write the resume state into ``folder`` and return its files: masters, moments, bank, counters.
@@ -182,6 +234,7 @@ class Run:
             "spikes": torch.tensor(self.spikes),
             "above": torch.tensor(self._above),
             "window": torch.tensor(list(self._spike.window), dtype=torch.float64),
+            **self._snapshots.state(),
         }
         parts = {
             "masters": masters,
@@ -213,6 +266,7 @@ class Run:
         self._above = int(counters["above"])
         self._spike.window.clear()
         self._spike.window.extend(counters["window"].tolist())
+        self._snapshots.load(counters, self.device)
         self.diverged = None
         self.weights.sync()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ftstab.training.weights import FullWeights, LoraWeights
+from ftstab.training.weights import FullWeights, LoraWeights, present
 
 SPIKE_WINDOW = 16
 SPIKE_DEVIATIONS = 6.0
@@ -37,6 +37,46 @@ class SpikeDetector:
             spike = loss > middle + SPIKE_DEVIATIONS * max(spread, 0.02 * abs(middle))
         self.window.append(loss)
         return spike
+
+
+class NoiseParts:
+    """What one update's micro-batches say of the gradient's noise, by McCandlish et al. 2018 (arXiv 1812.06162,
+    appendix A.1): the norms of gradients of two sizes, micro-batch and effective batch.
+
+    With g_i the mean gradient of micro-batch i of k, T_i its answer tokens of T, and rows as the unit of size, the mean
+    of |g_i|^2 weighted by T_i is |G|^2 + S k / B in expectation, and that of the whole is |G|^2 + S / B; this holds
+    for unequal micro-batches too, where a gradient's variance falls with its tokens.  So |G|^2 and S follow.  Rows of
+    like length share a micro-batch; where gradients depend on length that puts S above the value of random
+    micro-batches, but for micro-batches of one row.
+    """
+
+    def __init__(self) -> None:
+        self._weighted = 0.0
+        self._count = 0
+
+    @torch.no_grad()
+    def saw(self, weights: FullWeights | LoraWeights, share: float) -> None:
+        """Take in a micro-batch's part of the gradient, before it is collected; ``share`` is T_i / T."""
+        # In float32: a norm rounded to bfloat16 would hide the difference of two of them.
+        norms = torch._foreach_norm([present(p.grad) for p in weights.live], 2, dtype=torch.float32)
+        self._weighted += float(torch.stack(list(norms)).square().sum()) / share
+        self._count += 1
+
+    def signals(self, grad_norm: float, rows: int) -> dict[str, float]:
+        """Return ``gradient_square`` (|G|^2) and ``gradient_noise`` (S, in rows), each unbiased and noisy.
+
+        Either may be negative in one update: the noise scale is the ratio of their sums over many updates.
+        Nothing is returned of one micro-batch, or of numbers that aren't finite.
+
+        Args:
+            grad_norm: norm of the whole gradient, before clipping.
+            rows: rows of the effective batch.
+        """
+        if self._count < 2 or not (math.isfinite(grad_norm) and math.isfinite(self._weighted)):
+            return {}
+        whole, small = grad_norm**2, self._weighted
+        noise = (small - whole) * rows / (self._count - 1)
+        return {"gradient_square": whole - noise / rows, "gradient_noise": noise}
 
 
 def layer_group(name: str) -> str:

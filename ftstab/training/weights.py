@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -16,9 +17,10 @@ from torch import Tensor
 
 from ftstab.errors import ModelError, nearest
 from ftstab.models.load import cast
-from ftstab.outcome import Profile
+from ftstab.outcome import Profile, StoredShadows
 from ftstab.spec import Training
 from ftstab.training.averaging import keep, profile_weights
+from ftstab.training.copies import Copies, rebuilt_tensor, shadow_id
 
 
 class WeightSpace(Protocol):
@@ -46,12 +48,6 @@ class WeightSpace(Protocol):
 
     def feed_back(self, decay: float) -> None:
         """Move the feedback average towards the masters and continue from it."""
-
-
-def _shadow_id(profile: Profile) -> str:
-    """Bias-corrected averages read the exponential shadow of the same decay."""
-    kind = "power" if profile.kind == "power" else "exponential"
-    return f"{kind}:{profile.value!r}"
 
 
 class _Masters:
@@ -122,8 +118,10 @@ class FullWeights(_Masters):
         masters = [p.detach().clone().float() for _, p in model.named_parameters()]
         cast(model, dtype)
         super().__init__(list(model.named_parameters()), masters)
-        tracked = {_shadow_id(p): p for p in profiles if p.kind != "last"}
+        tracked = {shadow_id(s): s for p in profiles for s in p.shadows}
         self._profiles = tracked
+        self.copies: Copies | None = None
+        """Copies of earlier steps, which rebuilt averages need."""
         self._bank = {name: [s.clone() for s in self.start] for name in tracked}
 
     @torch.no_grad()
@@ -135,12 +133,56 @@ class FullWeights(_Masters):
     def _average(self, profile: Profile, update: int, i: int) -> Tensor:
         if profile.kind == "last" or update == 0:
             return self.masters[i]
-        shadow = self._bank[_shadow_id(profile)][i]
+        if profile.kind == "posthoc_exponential":
+            return rebuilt_tensor(profile, update, self.start[i], partial(self._stored, update, i))
+        shadow = self._bank[shadow_id(profile.shadows[0])][i]
         if profile.kind == "bias_corrected":
             assert profile.value is not None
             # From the start on, so that a weight that never moved is exactly where it was.
             return self.start[i] + (shadow - self.start[i]) / (1.0 - profile.value**update)
         return shadow
+
+    def _stored(self, update: int, i: int, step: int, decay: float | None) -> Tensor:
+        """Tensor ``i`` of what a rebuilt average is made from: in memory where it is of this very step."""
+        if step < update:
+            assert self.copies is not None
+            return self.copies.tensor(step, decay, i)
+        return (
+            self.masters[i]
+            if decay is None
+            else self._bank[shadow_id(Profile(kind="exponential", value=decay))][i]
+        )
+
+    def shadows(self, stored: StoredShadows) -> dict[str, Tensor]:
+        """The shadows of ``stored``, named as in `bank_state`."""
+        names = [shadow_id(Profile(kind="exponential", value=decay)) for decay in stored.decays]
+        return {f"{name}/{i}": t for name in names for i, t in enumerate(self._bank[name])}
+
+    @torch.no_grad()
+    def stand_at(self, step: int, stored: StoredShadows, copies: Copies) -> None:
+        """Take the masters and the shadows of ``stored`` from the copy of ``step``; other shadows are forgotten."""
+        self.copies = copies
+        held = {shadow_id(Profile(kind="exponential", value=decay)): decay for decay in stored.decays}
+        self._bank = {name: shadow for name, shadow in self._bank.items() if name in held}
+        for i, master in enumerate(self.masters):
+            master.copy_(copies.tensor(step, None, i))
+            for name, shadow in self._bank.items():
+                shadow[i].copy_(copies.tensor(step, held[name], i))
+        self.sync()
+
+    @torch.no_grad()
+    def off_tracked(self, profile: Profile, update: int) -> float | None:
+        """How far a rebuilt average lies from the one that was tracked as well, in displacements of that one from the
+        start; None where it wasn't tracked, or lies at the start."""
+        tracked = Profile(kind="exponential", value=profile.value)
+        if profile.stored is None or shadow_id(tracked) not in self._bank:
+            return None
+        off = moved = 0.0
+        for i, start in enumerate(self.start):
+            wanted = self._average(tracked, update, i)
+            off += float((self._average(profile, update, i) - wanted).double().square().sum())
+            moved += float((wanted - start).double().square().sum())
+        return float((off / moved) ** 0.5) if moved else None
 
     @contextmanager
     def installed(self, profile: Profile, interpolation: float, update: int) -> Iterator[None]:

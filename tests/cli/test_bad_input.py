@@ -144,7 +144,7 @@ def test_a_run_that_cannot_begin_writes_nothing(
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
     for name, text in (
         ("encoder", config | {"architectures": ["BertModel"]}),
-        ("code", config | {"auto_map": {"AutoModelForCausalLM": "modeling.py"}}),
+        ("code", config | {"auto_map": {"AutoModelForCausalLM": "modeling.py"}, "model_type": "own"}),
         ("bare", config),
         ("nothing", None),
     ):

@@ -16,7 +16,7 @@ import pytest
 from ftstab.identity import digest
 from ftstab.models.align import start_key
 from ftstab.outcome import Outcome
-from ftstab.plan import Job, Plan, make_plan
+from ftstab.plan import Job, Plan, study_plan
 from ftstab.running.inprocess import InProcessLauncher
 from ftstab.running.launcher import Context, Event, Launcher
 from ftstab.running.ray_tune import RayLauncher
@@ -124,7 +124,7 @@ def make_bench(folder: Path, model: Path, launcher: Launcher) -> Bench:
         "ema_decay": [0, 0.5],
     }
     study = parse_study(study_yaml(model, store, axes=axes, evaluation=evaluation))
-    plan = make_plan(study, start_key(study.base, Path()), digest("data"))
+    plan = study_plan(study, start_key(study.base, Path()), digest("data"))
     context = Context(
         study=study,
         base_dir=str(folder),

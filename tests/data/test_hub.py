@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ftstab.data.hub import local_only
 from ftstab.data.rows import read_rows
-from ftstab.errors import DataError
+from ftstab.errors import DataError, NotHereError
 from ftstab.spec import Source
 
 
@@ -60,3 +61,16 @@ def test_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'ftstab\[hub\]'"):
         read_rows(Source(location="hf:owner/set"), Path("."), True)
+
+
+def test_nothing_is_downloaded_where_that_is_not_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets.config
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    before = (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE)
+    with local_only(), pytest.raises(NotHereError, match=r"hf:owner/other .*can't be loaded"):
+        read_rows(Source(location="hf:owner/other"), Path("."), True)
+    assert before == (datasets.config.HF_HUB_OFFLINE, huggingface_hub.constants.HF_HUB_OFFLINE)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ftstab.data.rows import Message, Row, RowSet
+from ftstab.data.training import TrainingData
 from ftstab.errors import DataError, ModelError
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_tokenizer
@@ -113,6 +114,17 @@ def test_rows_whose_request_alone_is_too_long_are_left_out(tiny_model: Path) -> 
         DataError, match=r"data\.train: all 1 requests of set@01234567 are longer than max_length 60"
     ):
         chat.encode_all(row_set(long), 60, "data.train")
+
+
+def test_rows_that_are_mixed_in_come_last(tiny_model: Path) -> None:
+    chat = make(tiny_model)
+    own, other, long = row("Hi?", "Yes."), row("Well?", "No."), row("Hi? " * 60, "Yes.")
+    plain = chat.encode_training(TrainingData(row_set(own, long)), 60)
+    assert plain == ([chat.encode(own, 60)], 0)
+    both = chat.encode_training(TrainingData(row_set(own, long), row_set(long, other, other)), 60)
+    assert both == ([chat.encode(own, 60), *[chat.encode(other, 60)] * 2], 2)
+    with pytest.raises(DataError, match=r"data\.mix: all 1 requests"):
+        chat.encode_training(TrainingData(row_set(own), row_set(long)), 60)
 
 
 def test_requests_that_dont_fit_the_context_are_named_by_id(tiny_model: Path) -> None:

@@ -102,8 +102,21 @@ def test_a_model_that_isnt_causal(tmp_path: Path) -> None:
 
 def test_a_model_that_needs_remote_code(folder: Path) -> None:
     (folder / "modeling_evil.py").write_text("raise SystemExit('remote code ran')\n")
-    _edit(folder, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"})
+    _edit(folder, auto_map={"AutoModelForCausalLM": "modeling_evil.Evil"}, model_type="evil")
     _refused(_base(folder), r"needs remote code \(`auto_map`\)")
+
+
+def test_code_beside_a_model_that_transformers_knows_is_not_run(folder: Path) -> None:
+    """Phi-3 was published with code, and became part of transformers."""
+    (folder / "modeling_phi.py").write_text("raise SystemExit('remote code ran')\n")
+    (folder / "configuration_phi.py").write_text("raise SystemExit('remote code ran')\n")
+    plain = load_model(folder)
+    _edit(
+        folder,
+        auto_map={"AutoConfig": "configuration_phi.Phi", "AutoModelForCausalLM": "modeling_phi.Phi"},
+    )
+    found = load_model(fetch(_base(folder), HERE))
+    assert type(found) is type(plain)
 
 
 def test_weights_in_a_format_that_can_run_code(folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ftstab.plan import Plan, Trajectory, make_plan
+from ftstab.plan import Plan, Trajectory, study_plan
 from ftstab.spec import Study, parse_study
 
 
@@ -23,7 +23,7 @@ def study(axes: dict[str, Any], training: dict[str, Any] | None = None, **sectio
 
 
 def plan(axes: dict[str, Any], training: dict[str, Any] | None = None, **sections: Any) -> Plan:
-    return make_plan(study(axes, training, **sections), "base", "data")
+    return study_plan(study(axes, training, **sections), "base", "data")
 
 
 def only(axes: dict[str, Any], training: dict[str, Any] | None = None, **sections: Any) -> Trajectory:

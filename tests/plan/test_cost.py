@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ftstab.plan import Calls, Cost, Workload, estimate, longest_first, make_plan
-from ftstab.plan.cost import shadows
+from ftstab.plan import Calls, Cost, Workload, estimate, longest_first, study_plan
+from ftstab.plan.memory import shadows
+from ftstab.plan.sizes import Size
 from tests.plan.material import only, study
 
 MILLIONS = 135_000_000
@@ -28,19 +29,20 @@ def _cost(
     **sections: Any,
 ) -> Cost:
     asked = study(axes or BASE, training, **sections)
-    whole = make_plan(asked, "base", "data")
+    whole = study_plan(asked, "base", "data")
     keys = [s.key for s in whole.settings[:done]] + [whole.start.key] * (done > 0)
-    return estimate(asked, make_plan(asked, "base", "data", keys), MILLIONS, load, workers)
+    return estimate(asked, study_plan(asked, "base", "data", keys), Size.of(MILLIONS), load, workers)
 
 
 def test_an_unknown_size_is_said() -> None:
     asked = study(BASE)
-    found = estimate(asked, make_plan(asked, "base", "data"), None, Workload(100, calls=(CALLS,)), 1)
+    found = estimate(asked, study_plan(asked, "base", "data"), None, Workload(100, calls=(CALLS,)), 1)
     plain = found.as_dict()
     # What an endpoint is asked doesn't depend on it: 8 settings and the start.
     assert [calls["requests"] for calls in plain.pop("endpoints")] == [900]
     assert set(plain.values()) == {None, found.assumptions}
     assert "unknown until it is downloaded" in found.assumptions
+    assert "base.parameters" in found.assumptions
 
 
 def test_the_parts_add_up() -> None:
@@ -105,12 +107,12 @@ def test_what_is_done_costs_nothing() -> None:
 
 def test_the_longest_jobs_come_first() -> None:
     asked = study({"batch_size": [4, 64, 16], "steps": [10], "ema_decay": [0, 0.9]})
-    plan = make_plan(asked, "base", "data")
+    plan = study_plan(asked, "base", "data")
     assert [j.trunk.training.batch_size for j in plan.jobs] == [4, 64, 16]
     assert [j.trunk.training.batch_size for j in longest_first(asked, plan, 10)] == [64, 16, 4]
     # What is answered already counts no more, what must be trained for the rest does.
     large = [s.key for s in plan.jobs[1].settings]
-    again = make_plan(asked, "base", "data", large)
+    again = study_plan(asked, "base", "data", large)
     assert [j.trunk.training.batch_size for j in longest_first(asked, again, 10)] == [16, 4]
 
 
@@ -143,3 +145,83 @@ def test_float32_is_slower_and_larger() -> None:
     low, high = _cost(), _cost(training={"precision": "float32"})
     for name in ("train_seconds", "answer_seconds", "memory_bytes", "disk_bytes"):
         assert getattr(high, name) > getattr(low, name), name
+
+
+def test_a_loss_that_asks_for_the_start_model_says_what_that_costs() -> None:
+    load = replace(ASKED, training_rows=400)
+    assert _cost(load=load).reference_seconds == 0
+    training = {"loss": "constrained_first_tokens"}
+    plain, found = _cost(training=training), _cost(training=training, load=load)
+    # 400 rows of 60 tokens, 2 operations per weight and token, 1.0e11 a second, for one worker of one.
+    assert found.reference_seconds == pytest.approx(400 * 60 * 2 * MILLIONS / 1.0e11)
+    assert found.read_seconds == pytest.approx((plain.read_seconds or 0) + found.reference_seconds)
+    assert found.wall_seconds == pytest.approx((plain.wall_seconds or 0) + found.reference_seconds)
+    # Two workers begin together; a third would have no trajectory.
+    for workers in (2, 3):
+        two = _cost(training=training, load=load, workers=workers).reference_seconds
+        assert two == pytest.approx(2 * found.reference_seconds)
+    axes = BASE | {"loss": ["cross_entropy", "constrained_first_tokens"], "learning_rate": [1e-5]}
+    assert _cost(axes, load=load, workers=2).reference_seconds == pytest.approx(found.reference_seconds)
+    assert _cost(training=training, load=load, done=8).reference_seconds == 0
+
+
+def test_openings_are_read_of_every_setting() -> None:
+    plain, found = _cost(), _cost(load=Workload(100, margin_tokens=1_000))
+    # 8 settings, 2 operations per weight and token, 1.0e11 a second.
+    assert (found.read_seconds or 0) - (plain.read_seconds or 0) == pytest.approx(
+        8 * 1_000 * 2 * MILLIONS / 1.0e11
+    )
+
+
+def test_the_start_model_reads_the_rows_once_for_each_worker() -> None:
+    load, loss = Workload(100, training_rows=500), {"loss": "constrained_first_tokens"}
+    once = 500 * 60 * 2 * MILLIONS / 1.0e11
+    assert _cost(load=load).reference_seconds == 0
+    alone = _cost(training=loss, load=load)
+    assert alone.reference_seconds == pytest.approx(once)
+    assert alone.read_seconds == pytest.approx(once)
+    # Two trajectories: two workers at most.
+    assert _cost(training=loss, load=load, workers=5).reference_seconds == pytest.approx(2 * once)
+    assert _cost(training=loss, load=load, done=8).reference_seconds == 0
+
+
+def test_stored_shadows_take_disk() -> None:
+    axes = {"learning_rate": [1e-5], "steps": [10, 20], "ema_decay": [0, 0.5, 0.7, 0.9]}
+    posthoc = {"decays": [0.5, 0.9], "every": 5, "max_residual": 0.9}
+    plain = _cost(axes | {"ema_decay": [0, 0.5, 0.9, 0.99]}).disk_bytes or 0
+    stored, kept = _cost(axes, posthoc=posthoc), _cost(axes, posthoc=posthoc | {"keep": True})
+    # One shadow less in the two resume states; two shadows of the steps 5, 10 and 15.
+    assert (stored.disk_bytes or 0) - plain == (-2 + 6) * 4 * MILLIONS
+    # Weights too, and step 20 as well.
+    assert (kept.disk_bytes or 0) - (stored.disk_bytes or 0) == (2 + 4) * 4 * MILLIONS
+
+
+def test_a_gpu_is_counted_by_its_data_sheet() -> None:
+    cpu = _cost()
+    assert cpu.gpu_hours is None
+    resources = {"gpus_per_trajectory": 1, "gpu": "H100-80GB"}
+    found = _cost(resources=resources)
+    # 40 steps of 8 rows of 60 tokens, 6 operations, 30 % of 989e12 a second.
+    assert found.train_seconds == pytest.approx(40 * 8 * 60 * 6 * MILLIONS / (0.3 * 989e12))
+    # 8 settings, 100 prompts, 64 tokens; 16 at a time, 1 ms for each layer.
+    layers = Size.of(MILLIONS).layers
+    assert found.answer_seconds == pytest.approx(8 * 100 * 64 / (16 / (layers * 1e-3)))
+    assert found.gpu_hours == pytest.approx((found.wall_seconds or 0) / 3600)
+    assert "one H100-80GB a trajectory: training at 30% of its peak" in found.assumptions
+    half = _cost(resources=resources | {"gpus_per_trajectory": 0.5})
+    assert half.train_seconds == pytest.approx(2 * (found.train_seconds or 0))
+    unnamed = _cost(resources={"gpus_per_trajectory": 1})
+    assert (unnamed.train_seconds or 0) / (found.train_seconds or 1) == pytest.approx(989 / 312)
+    assert "A100-80GB (the study file names no `resources.gpu`)" in unnamed.assumptions
+    assert (
+        _cost(resources=resources, training={"precision": "float32"}).train_seconds or 0
+    ) == pytest.approx((found.train_seconds or 0) * 989 / 67)
+
+
+def test_measured_speeds_go_first() -> None:
+    given = {"gpus_per_trajectory": 1, "train_tokens_per_second": 100, "answer_tokens_per_second": 50}
+    found = _cost(resources=given, load=Workload(100, held_out_rows=10))
+    assert found.train_seconds == pytest.approx(40 * 8 * 60 / 100)
+    assert found.answer_seconds == pytest.approx(8 * 100 * 64 / 50)
+    assert found.read_seconds == pytest.approx(8 * 10 * 60 / 300)  # a third of the work of training
+    assert "100 tokens a second of training as the study file says" in found.assumptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ftstab.plan import Trajectory, fresh_plan, fresh_seeds, make_plan, part_of, setting_recipe
+from ftstab.plan import Trajectory, fresh_plan, fresh_seeds, part_of, setting_recipe, study_plan
 from tests.plan.material import study
 
 GRID = {"learning_rate": [1e-5, 1e-4], "steps": [10, 20, 40], "ema_decay": [0, 0.9]}
@@ -13,7 +13,7 @@ GRID = {"learning_rate": [1e-5, 1e-4], "steps": [10, 20, 40], "ema_decay": [0, 0
 def recipes_of(a_study, *, step=None, rate=None) -> dict[str, list[int]]:
     """Recipes of a study, two fresh seeds each."""
     found = {}
-    for t in make_plan(a_study, "base", "data").trajectories:
+    for t in study_plan(a_study, "base", "data").trajectories:
         for s in t.settings:
             if step in (None, s.step) and rate in (None, t.training.learning_rate):
                 found[setting_recipe(t, s)] = [1, 2]
@@ -37,7 +37,7 @@ def test_fresh_seeds_come_after_the_search_seeds_and_stay(search, known, count, 
 
 
 def test_a_recipe_is_a_setting_without_its_seed():
-    plan = make_plan(study(GRID, seeds={"search": [0, 1, 2]}), "base", "data")
+    plan = study_plan(study(GRID, seeds={"search": [0, 1, 2]}), "base", "data")
     by_recipe: dict[str, set[int]] = {}
     for t in plan.trajectories:
         for s in t.settings:
@@ -53,10 +53,10 @@ def test_recipes_of_one_training_share_their_trajectories():
     assert len(plan.settings) == 6 * 2
     assert [t.seed for t in plan.trajectories] == [1, 2]
     assert {t.training.learning_rate for t in plan.trajectories} == {1e-4}
-    searched = make_plan(a_study, "base", "data")
+    searched = study_plan(a_study, "base", "data")
     assert not {s.key for s in plan.settings} & {s.key for s in searched.settings}
     # The very trajectories that a study with these search seeds has.
-    wider = make_plan(study(GRID, seeds={"search": [0, 1, 2]}), "base", "data")
+    wider = study_plan(study(GRID, seeds={"search": [0, 1, 2]}), "base", "data")
     assert {s.key for s in plan.settings} <= {s.key for s in wider.settings}
 
 
@@ -98,7 +98,7 @@ def test_feedback_decays_are_recipes_of_their_own():
 
 
 def test_a_part_of_a_job_is_trained_like_the_whole():
-    (job,) = make_plan(study({"steps": [10, 20, 40]}), "base", "data").jobs
+    (job,) = study_plan(study({"steps": [10, 20, 40]}), "base", "data").jobs
 
     def early(trajectory: Trajectory, setting) -> bool:
         return setting.step < 40

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ftstab.plan import make_plan
+from ftstab.plan import recipe_key, setting_recipe, study_plan
 from ftstab.spec import Training
-from ftstab.spec.training import Axes
+from ftstab.spec.training import ADDED, Axes
 from tests.plan.material import only, plan, study
 
 AXES: dict[str, Any] = {"steps": [5]}
@@ -25,7 +25,12 @@ FIELDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "weight_decay": (0.1, {}),
     "adam_beta1": (0.8, {}),
     "adam_beta2": (0.95, {}),
+    "beta2_half_life": (1e4, {}),
     "adam_epsilon": (1e-6, {}),
+    "loss": ("constrained_first_tokens", {}),
+    "constrained_beta": (0.2, {"loss": "constrained_first_tokens"}),
+    "constrained_first": (2.0, {"loss": "constrained_first_tokens"}),
+    "constrained_next": (2.0, {"loss": "constrained_first_tokens"}),
     "max_grad_norm": (1.0, {}),
     "precision": ("float32", {}),
     "max_length": (64, {}),
@@ -42,8 +47,8 @@ def _keys(training: dict[str, Any], **sections: Any) -> set[str]:
 
 
 def test_every_field_of_training_is_looked_at() -> None:
-    fixed = {"optimizer", "loss"}  # one value each
-    assert set(FIELDS) | fixed | {"ema_mode", "ema_every"} == set(Training.model_fields)
+    fixed = {"optimizer"}  # one value
+    assert set(FIELDS) | fixed | {"ema_mode", "ema_every", "mix_share"} == set(Training.model_fields)
     assert set(Axes.model_fields) >= set(Training.model_fields) - fixed
 
 
@@ -70,7 +75,7 @@ def test_seed_and_template_change_the_trajectory(sections: dict[str, Any]) -> No
 
 def test_base_and_data_change_the_trajectory() -> None:
     keys = {
-        make_plan(study(AXES), base, data).trajectories[0].key
+        study_plan(study(AXES), base, data).trajectories[0].key
         for base in ("base", "other")
         for data in ("data", "other")
     }
@@ -105,11 +110,48 @@ def test_what_is_asked_and_where_it_runs_changes_no_key(sections: dict[str, Any]
 
 @pytest.mark.parametrize(
     "training",
-    [{"lora_r": 4}, {"lora_dropout": 0.5}, {"decay_fraction": 0.5}, {"ema_every": 3}],
+    [
+        {"lora_r": 4},
+        {"lora_dropout": 0.5},
+        {"decay_fraction": 0.5},
+        {"ema_every": 3},
+        {"constrained_beta": 0.5},
+        {"constrained_first": 2.0},
+        {"constrained_next": 2.0},
+    ],
     ids=lambda t: next(iter(t)),
 )
 def test_fields_that_arent_read_change_no_key(training: dict[str, Any]) -> None:
     assert _keys(training) == _keys({})
+
+
+def test_a_half_life_takes_the_place_of_beta2() -> None:
+    fixed, by_tokens = (
+        plan(AXES | {"beta2_half_life": [None, 1e4]}, training).trajectories
+        for training in ({}, {"adam_beta2": 0.95})
+    )
+    assert fixed[0].key == only(AXES).key
+    assert by_tokens[0].key == only(AXES, {"adam_beta2": 0.95}).key
+    assert fixed[1].key == by_tokens[1].key == only(AXES, {"beta2_half_life": 1e4}).key
+
+
+def test_what_is_mixed_in_and_how_much_of_it_changes_the_key() -> None:
+    data = {"data": {"train": "none.jsonl", "mix": "builtin:refusals"}}
+    keys = [only(AXES, {"mix_share": share}, **data).key for share in (0.03, 0.1)]
+    found = plan(AXES | {"mix_share": [0, 0.03, 0.1]}, **data).trajectories
+    # The rows themselves are part of the data's key.
+    assert [t.key for t in found] == [only(AXES).key, *keys]
+    assert len(set(keys)) == 2
+
+
+def test_recipes_of_earlier_records_are_found_again() -> None:
+    """Outcomes of an earlier version lack the fields that came later."""
+    (trajectory,) = plan(AXES).trajectories
+    told = trajectory.training.model_dump()
+    earlier = {name: value for name, value in told.items() if name not in ADDED}
+    last = trajectory.settings[0].profile
+    assert recipe_key(earlier, None, 5, last, 1.0) == setting_recipe(trajectory, trajectory.settings[0])
+    assert set(earlier) < set(told)
 
 
 def test_numbers_are_numbers_however_they_are_written() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftstab.outcome import Profile
-from ftstab.plan import make_plan
+from ftstab.plan import study_plan
 from tests.plan.material import only, plan, study
 
 GRID = {
@@ -160,24 +160,24 @@ def test_feedback_of_zero_is_the_plain_trajectory() -> None:
 
 def test_done_settings_leave_the_rest_open() -> None:
     asked = study({"learning_rate": [1e-5, 1e-4], "steps": [5, 10]})
-    whole = make_plan(asked, "base", "data")
+    whole = study_plan(asked, "base", "data")
     first, second = whole.jobs
     assert whole.open_jobs == whole.jobs
-    half = make_plan(asked, "base", "data", done=[first.settings[0].key])
+    half = study_plan(asked, "base", "data", done=[first.settings[0].key])
     assert half.open_jobs == whole.jobs
-    most = make_plan(asked, "base", "data", done=[s.key for s in first.settings])
+    most = study_plan(asked, "base", "data", done=[s.key for s in first.settings])
     assert most.open_jobs == (second,)
     assert most.settings == whole.settings
-    all_done = make_plan(asked, "base", "data", done={s.key for s in whole.settings})
+    all_done = study_plan(asked, "base", "data", done={s.key for s in whole.settings})
     assert all_done.open_jobs == ()
     assert all_done.train_steps == whole.train_steps
 
 
 def test_a_job_with_an_open_branch_is_open() -> None:
     asked = study({"steps": [5, 10]}, {"schedule": "warmup_stable_decay"})
-    (job,) = make_plan(asked, "base", "data").jobs
-    assert make_plan(asked, "base", "data", done=[job.branches[0].settings[0].key]).open_jobs == (job,)
-    assert make_plan(asked, "base", "data", done=[s.key for s in job.settings]).open_jobs == ()
+    (job,) = study_plan(asked, "base", "data").jobs
+    assert study_plan(asked, "base", "data", done=[job.branches[0].settings[0].key]).open_jobs == (job,)
+    assert study_plan(asked, "base", "data", done=[s.key for s in job.settings]).open_jobs == ()
 
 
 def test_the_start_is_a_job_of_no_updates() -> None:
@@ -187,8 +187,8 @@ def test_the_start_is_a_job_of_no_updates() -> None:
     assert job.trunk.train_steps == 0
     assert found.start not in found.settings
     assert found.start.key != found.start.trajectory
-    assert make_plan(study({"steps": [5]}), "other", "data").start.key != found.start.key
-    assert make_plan(study({"steps": [9]}, {"learning_rate": 1.0}), "base", "other").start == found.start
+    assert study_plan(study({"steps": [5]}), "other", "data").start.key != found.start.key
+    assert study_plan(study({"steps": [9]}, {"learning_rate": 1.0}), "base", "other").start == found.start
 
 
 def test_the_start_answers_in_the_compute_type_of_the_settings() -> None:

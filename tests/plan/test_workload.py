@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from ftstab.data.hub import local_only
+from ftstab.data.rows import read_rows
 from ftstab.evaluation.harness import read_harness
-from ftstab.plan.workload import workload
+from ftstab.plan.workload import row_tokens, workload
+from ftstab.spec import Source
 from ftstab.spec.evaluation import HarnessTask
 from tests.evaluation.harness_tasks import write_task
 from tests.lab import Lab, cli
@@ -164,3 +167,56 @@ def test_a_task_of_the_harness_is_read_or_answered(ask, tmp_path, kind, read):
     tokens = sum(rows.loaded.requests(i) * (len(rows.rows[i].prompt) // 4) for i in asked)
     assert (found.choice_rows, found.choice_tokens) == ((len(asked), tokens) if read else (0, 0))
     assert found.prompts == 3 + 2 + (0 if read else len(asked))
+
+
+def test_sets_of_the_hub_that_are_not_here_are_assumed(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`plan` downloads nothing: it says what it counted, and looks nothing up that depends on it."""
+    asked = {
+        "harmful": {"benchmark": "hf:owner/harmful", "limit": 30, "judges": [JUDGE]},
+        "over_refusal": {"benchmark": {"location": "hf:owner/soft", "limit": 80}},
+        "utility": {
+            "metric": "held_out_loss",
+            "data": "builtin:tasks_test",
+            "held_out": "hf:owner/rows",
+            "limit": 9,
+        },
+    }
+    path = lab.study("absent", evaluation=asked, data={"train": "hf:owner/rows"})
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    said = cli("plan", path, "--json").json
+    # 30 as limited, half of 80, 9 tasks.
+    assert said["prompts_per_setting"] == 30 + 40 + 9
+    assert said["held_out_rows_per_setting"] == 9
+    assert said["cost"]["endpoints"][0]["requests"] == 9 * 30
+    assert "rows of 160 tokens" in said["cost"]["assumptions"]  # 200, cut at `max_length`
+    text = cli("plan", path).out
+    for what in (
+        "data.train: isn't all on this machine, so what the store has of this study isn't looked up",
+        "harmful: hf:owner/harmful isn't on this machine; counted as 30 prompts",
+        "over_refusal: hf:owner/soft isn't on this machine; counted as 40 prompts",
+        "held_out: hf:owner/rows isn't on this machine; counted as 9 rows",
+    ):
+        assert f"note: {what}" in text
+
+
+@pytest.mark.parametrize(("task", "read"), [("arc_easy", True), ("gsm8k", False)])
+def test_a_task_whose_documents_are_not_here_is_assumed(task: str, read: bool, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    metric = {"metric": "lm_eval", "task": {"name": task, "limit": 100}}
+    whole = study({"steps": [1]}, evaluation={"utility": metric, "split": {"search": 0.5, "confirm": 0.5}})
+    with local_only():
+        found = workload(whole, tmp_path)
+    assert found.assumed == (f"utility: {task} isn't on this machine; counted as 50 prompts",)
+    # Four choices, each with a prompt of 100 tokens.
+    assert (found.choice_rows, found.choice_tokens) == ((50, 50 * 400) if read else (0, 0))
+
+
+def test_rows_are_as_long_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"prompt": "x" * 80, "response": "y" * n}) + "\n" for n in (40, 9000)))
+    rows = read_rows(Source(location=str(path)), tmp_path, needs_response=True)
+    # 22 for the template, 4 characters a token; the second is cut.
+    assert row_tokens(study({"steps": [1]}, {"max_length": 200}), rows) == (22 + 30 + 200) // 2
+    assert row_tokens(study({"steps": [1], "max_length": [100, 150]}), None) == 150

@@ -405,3 +405,59 @@ def test_the_text_of_a_study_holds_every_default() -> None:
     assert set(plain) == set(Study.model_fields)
     assert plain["training"]["adam_beta2"] == 0.999
     assert plain["axes"] == {"steps": [5], "interpolation": [1.0]}
+
+
+HALF = {"beta2_half_life": 1e4}
+REFUSALS = {"train": "x", "mix": "builtin:refusals"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"training": HALF | {"adam_beta2": 0.999}}, "training.beta2_half_life"),
+        ({"training": HALF, "axes": {"steps": [5], "adam_beta2": [0.9, 0.95]}}, "training.beta2_half_life"),
+        (
+            {"training": {"adam_beta2": 0.95}, "axes": {"steps": [5], "beta2_half_life": [1e3, 1e4]}},
+            "training.beta2_half_life",
+        ),
+        (
+            {"axes": {"steps": [5], "adam_beta2": [0.9, 0.95], "beta2_half_life": [None, 1e4]}},
+            "training.beta2_half_life",
+        ),
+        ({"training": {"mix_share": 0.03}}, "training.mix_share: given 0.03, but `data.mix` names no rows"),
+        ({"axes": {"steps": [5], "mix_share": [0, 0.1]}}, "training.mix_share: given 0.1"),
+        ({"data": REFUSALS}, "data.mix: given, but no `training.mix_share` above 0"),
+        ({"training": {"loss": "constrained_first_token"}}, "(did you mean 'constrained_first_tokens'?)"),
+        ({"training": {"mix_share": 0.6}, "data": REFUSALS}, "training.mix_share: given 0.6"),
+        ({"training": {"beta2_half_life": 0}}, "training.beta2_half_life: given 0"),
+        ({"training": {"constrained_beta": -1.0}}, "training.constrained_beta: given -1.0"),
+    ],
+    ids=lambda c: "" if isinstance(c, str) else str(c),
+)
+def test_fields_that_contradict_each_other(changes: dict[str, Any], fault: str) -> None:
+    assert fault in _fault(_text(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": HALF},
+        {"axes": {"steps": [5], "beta2_half_life": [1e3, 1e4]}},
+        {"axes": {"steps": [5], "beta2_half_life": [None, 1e4]}, "training": {"adam_beta2": 0.95}},
+        {"training": {"mix_share": 0.03}, "data": REFUSALS},
+        {"axes": {"steps": [5], "mix_share": [0, 0.03]}, "data": REFUSALS},
+        {
+            "axes": {
+                "steps": [5],
+                "loss": ["cross_entropy", "constrained_first_tokens"],
+                "constrained_beta": [0.1, 1],
+            }
+        },
+    ],
+    ids=str,
+)
+def test_what_arms_vary_comes_back_from_the_text(changes: dict[str, Any]) -> None:
+    study = parse_study(_text(**changes))
+    again = parse_study(study_text(study))
+    assert again == study
+    assert study_text(again) == study_text(study)

@@ -87,6 +87,8 @@ def test_the_defaults_in_the_text_are_the_defaults() -> None:
     study = parse_study("{study: s, base: {model: m}, data: {train: x}, axes: {steps: [1]}}")
     for section in ("training", "seeds", "template", "resources", "tracking", "search"):
         for name, value in plain[section].items():
+            if isinstance(value, dict):
+                continue  # a section, whose default the text names
             if isinstance(value, str) and "e-" in value:
                 value = float(value)  # plain YAML reads 1e-08 as text
             assert value == getattr(getattr(study, section), name), (section, name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import re
 from pathlib import Path
 
 import jsonschema
@@ -49,6 +51,9 @@ def test_a_sweep_plans(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     if "FTSTAB_PUBLIC_DATA" in path.read_text(encoding="utf-8") and not (folder and Path(folder).is_dir()):
         pytest.skip("public data absent: FTSTAB_PUBLIC_DATA names no folder")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FTSTAB_HEX_PHI", str(_unasked_prompts(tmp_path)))
+    # What isn't on this machine is said, and nothing is downloaded.
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     study = load_study(path)
     report = plan_report(study, path.parent)
     assert report["settings"] > report["trajectories"] >= 1
@@ -56,5 +61,53 @@ def test_a_sweep_plans(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert report["train_steps"] <= report["train_steps_unshared"]
     assert report["prompts_per_setting"] > 0
     assert report["cost"]["wall_seconds"] > 0
-    assert f"settings              {report['settings']}" in plan_text(report)
-    assert os.listdir(tmp_path) == []
+    text = plan_text(report)
+    assert f"settings              {report['settings']}" in text
+    assert [p for p in os.listdir(tmp_path) if not p.endswith(".csv")] == []
+    if study.resources.gpu is None:
+        return
+    # At paper scale: it fits where its head says, and costs about what that says.
+    head = path.read_text(encoding="utf-8").partition("\nstudy: ")[0].replace("\n#          ", "")
+    said = re.search(
+        r"about ([\d.]+) GPU-hours and (\d+) GB per trajectory on an? (\S+), as `ftstab plan` counts", head
+    )
+    assert said is not None
+    assert float(said[1]) == pytest.approx(report["cost"]["gpu_hours"], rel=0.2)
+    assert float(said[2]) == pytest.approx(report["cost"]["memory_bytes"] / 1e9, abs=1)
+    assert said[3] == study.resources.gpu
+    assert report["cost"]["fit"]["fits"]
+    assert f"({study.resources.gpu}): fits" in text
+    assert f"{report['settings']} settings from {report['trajectories']} trajectories" in head
+    assert "is not public" in head or "are not public" in head
+
+
+def _unasked_prompts(folder: Path) -> Path:
+    """A file in HEx-PHI's form: 300 prompts of nothing, in ten categories."""
+    path = folder / "hex_phi.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["prompt", "category"])
+        rows.writerows([f"{i * 7919} {i * 104729} {i * 1299709}", str(i % 10)] for i in range(1, 301))
+    return path
+
+
+def test_what_does_not_fit_is_said_with_what_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full tuning of 7B: 108 GB of masters, gradients and moments, and 27 for each shadow."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (path,) = (p for p in SWEEPS if p.stem == "llama-2-7b-chat-alpaca")
+    whole = yaml.safe_load(path.read_text(encoding="utf-8"))
+    whole["resources"] |= {"gpu": "H100-80GB"}
+    whole["evaluation"] = {"decoding": {"batch_size": 32}}
+    report = plan_report(parse_study(yaml.safe_dump(whole)), path.parent)
+    text = plan_text(report)
+    assert "masters, gradients and moments 107.8" in text
+    assert "shadows 53.9" in text
+    assert "each shadow more takes 27.0" in text
+    assert "80.0 GB (H100-80GB): DOES NOT FIT" in text
+    assert "would fit             `training.method: lora` of rank 8" in text
+    assert re.search(r"would fit             a GPU with 2\d\d GB or more, e.g. MI325X-256GB", text)
+    whole["resources"] |= {"gpu_memory_gb": 300}
+    assert "(resources.gpu_memory_gb): fits" in plan_text(
+        plan_report(parse_study(yaml.safe_dump(whole)), path.parent)
+    )

@@ -259,6 +259,25 @@ def test_weights(records: Records, tmp_path: Path):
     assert records.weights("t1", "s2") is None
 
 
+def test_copies_of_shadows_go_unless_they_are_said_to_stay(records: Records, tmp_path: Path):
+    assert records.kept_copies("t") == {}
+    for attempt, step in (("a", 5), ("a", 10), ("b", 5)):
+        records.put_copy("t", attempt, step, {"shadows": f"{attempt}{step}".encode()})
+    piece = records.copy("t", "a", 10)
+    assert piece is not None
+    assert piece.read("shadows") == b"a10"
+    assert records.copy("t", "a", 7) is records.copy("u", "a", 10) is None
+    records.keep_copies("t", "b", {"every": 5})
+    assert records.kept_copies("t") == {"b": {"every": 5}}
+    records.drop_copies("t")
+    assert records.copy("t", "a", 5) is records.copy("t", "a", 10) is None
+    assert records.copy("t", "b", 5) is not None
+    assert records.store.list("trajectories/t") == [
+        "trajectories/t/copies/b",
+        "trajectories/t/copies/b/000000005",
+    ]
+
+
 def test_studies_and_stop_requests(records: Records):
     assert records.studies() == []
     assert records.study("quick") is None

@@ -13,7 +13,7 @@ from typing import Any
 from ftstab.evaluation.rates import exact_match_score, rate
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
-from ftstab.plan import Plan, Setting, Trajectory, make_plan
+from ftstab.plan import Plan, Setting, Trajectory, study_plan
 from ftstab.spec import Study, parse_study
 from ftstab.store import Records
 from ftstab.tracking.address import local_url
@@ -52,7 +52,7 @@ def make_study(more: str = "", name: str = "small.study-1") -> Study:
 
 
 def plan_of(study: Study) -> Plan:
-    return make_plan(study, base="base", data="data")
+    return study_plan(study, base="base", data="data")
 
 
 class Asked:

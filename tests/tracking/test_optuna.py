@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from ftstab.errors import StudyError, TrackingError
 from ftstab.outcome import Outcome
-from ftstab.plan import Job, Plan
+from ftstab.plan import Job, Plan, study_plan
 from ftstab.sequential import shrunk_rate
 from ftstab.spec import Study, parse_study
 from ftstab.tracking import OptunaTracker
@@ -192,7 +192,7 @@ def test_diverged_is_pruned_with_a_violated_constraint(study: Study, state_dir: 
     assert all(x.state is TrialState.COMPLETE for x in tracker.study.best_trials)
     # A sampler can go on from such a study.
     for _ in range(12):
-        trial = tracker.study.ask(distributions(points(study, plan)))
+        trial = tracker.study.ask(distributions(study, plan))
         tracker.study.tell(trial, state=TrialState.FAIL)
 
 
@@ -270,7 +270,7 @@ def test_the_name_carries_space_and_objectives(study: Study, state_dir: Path) ->
     others |= {
         tracker_of(more_steps, state_dir).name,
         OptunaTracker(study, plan, state_dir, "another evaluation").name,
-        tracker_of(study, state_dir, plan=t.make_plan(study, "another base", "data")).name,
+        tracker_of(study, state_dir, plan=t.study_plan(study, "another base", "data")).name,
     }
     assert len(others | {name}) == len(OTHERS) + 4
 
@@ -310,7 +310,7 @@ axes:
     plan = t.plan_of(study)
     found = points(study, plan)
     assert set(found) == {s.key for s in plan.settings}
-    assert distributions(found) == {
+    assert distributions(study, plan) == {
         "learning_rate": FloatDistribution(3e-5, 2e-4, log=True),
         "schedule": CategoricalDistribution(["constant", "cosine"]),
         "max_grad_norm": CategoricalDistribution([None, 1.0]),
@@ -385,3 +385,28 @@ def test_a_missing_driver_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytes
 def test_a_held_out_loss_is_minimised_and_named(state_dir: Path) -> None:
     study = t.make_study("evaluation: {utility: {metric: held_out_loss}}")
     assert [d.name for d in tracker_of(study, state_dir).study.directions] == ["MINIMIZE", "MINIMIZE"]
+
+
+def test_the_space_of_a_search_is_that_of_its_axes() -> None:
+    study = parse_study("""
+study: space
+base: {model: m}
+data: {train: "builtin:tasks"}
+axes:
+  learning_rate: {low: 1.0e-5, high: 1.0e-3, scale: log}
+  lora_r: {low: 1.5, high: 16.2}
+  schedule: [constant, cosine]
+  steps: [5, 20]
+  ema_decay: [0, 0.9]
+search: {method: optuna, budget: {trajectories: 3}}
+""")
+    # Nothing has been asked yet.
+    plan = study_plan(study, "base", "data")
+    assert not plan.settings
+    assert distributions(study, plan) == {
+        "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
+        "lora_r": IntDistribution(2, 16),
+        "schedule": CategoricalDistribution(["constant", "cosine"]),
+        "step": IntDistribution(5, 20),
+        "ema_decay": FloatDistribution(0.0, 0.9),
+    }

@@ -9,7 +9,7 @@ import pytest
 
 from ftstab.errors import TrackingError
 from ftstab.frontier import frontier_rows
-from ftstab.plan import make_plan
+from ftstab.plan import study_plan
 from ftstab.spec import Study, parse_study
 from ftstab.store import Records
 from ftstab.tracking import OptunaTracker, SyncReport, sync
@@ -159,6 +159,6 @@ def test_another_base_is_another_optuna_study(study: Study, state_dir: Path, rec
     plan = t.plan_of(study)
     t.fill_records(records, plan)
     sync(study, plan, records, state_dir, ASKED)
-    other = make_plan(study, base="another", data="data")
+    other = study_plan(study, base="another", data="data")
     assert sync(study, other, records, state_dir, ASKED).trials_added == 0
     assert len(trials(study, state_dir)) == 8

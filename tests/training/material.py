@@ -15,7 +15,7 @@ from ftstab.data.rows import read_rows
 from ftstab.models.chat import Chat, EncodedRow
 from ftstab.models.load import load_model, load_tokenizer
 from ftstab.outcome import Profile
-from ftstab.plan import Plan, Trajectory, make_plan
+from ftstab.plan import Plan, Trajectory, study_plan
 from ftstab.spec import Source, Template, Training, parse_study
 from ftstab.training.run import Run
 
@@ -66,7 +66,7 @@ def plan(training: dict[str, Any], axes: dict[str, Any], **sections: Any) -> Pla
         "axes": axes,
         **sections,
     }
-    return make_plan(parse_study(yaml.safe_dump(study)), "base", "data")
+    return study_plan(parse_study(yaml.safe_dump(study)), "base", "data")
 
 
 def trajectory(

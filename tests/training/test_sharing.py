@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 
+from ftstab.models.chat import EncodedRow
 from ftstab.outcome import Profile
-from ftstab.plan import Trajectory
+from ftstab.plan import Job, Trajectory
 from ftstab.training.run import Run
 from tests.training.material import (
     LAST,
@@ -52,8 +53,15 @@ COMMON = {
 LORA = {"method": "lora", "lora_r": 2, "lora_dropout": 0.2}
 
 
+def _jobs(training: dict[str, Any], axes: dict[str, Any]) -> tuple[Job, ...]:
+    data = {"train": "builtin:tasks"} | ({"mix": "builtin:refusals"} if "mix_share" in training else {})
+    # A half-life stands in the place of beta2.
+    other = {"adam_beta2"} if "beta2_half_life" in training else set()
+    return plan({k: v for k, v in training.items() if k not in other}, axes, data=data).jobs
+
+
 def _shared(training: dict[str, Any]) -> Trajectory:
-    (job,) = plan(training, AXES).jobs
+    (job,) = _jobs(training, AXES)
     return job.trunk
 
 
@@ -65,7 +73,7 @@ def _unshared(training: dict[str, Any], step: int, profile: Profile) -> Trajecto
     else:
         name = "gamma" if profile.kind == "power" else "decay"
         axes["averaging"] = [{"kind": profile.kind, name: profile.value}]
-    (job,) = plan(training, axes).jobs
+    (job,) = _jobs(training, axes)
     (setting,) = job.trunk.settings
     assert (setting.step, setting.profile, job.trunk.last) == (step, profile, step)
     return job.trunk
@@ -81,17 +89,33 @@ def _read(run: Run) -> dict[Profile, tuple[list[torch.Tensor], list[torch.Tensor
     return found
 
 
+CONSTRAINED = {"loss": "constrained_first_tokens", "constrained_beta": 0.5}
+HALF_LIFE = {"beta2_half_life": 700.0}
+
+
+def _rows(folder: Path, method: dict[str, Any]) -> tuple[list[EncodedRow], int]:
+    """Eight rows: at six a step, the epochs end inside the updates 2, 3 and 4; and how many of them are mixed in."""
+    rows = list(encoded(folder, 8))
+    if "loss" in method:
+        # As if the start model had been less sure.
+        rows = [replace(r, reference=tuple(-1.0 - t % 3 for t in range(r.answer_tokens))) for r in rows]
+    return rows, 2 if "mix_share" in method else 0
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("method", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "method",
+    [{}, LORA, CONSTRAINED | HALF_LIFE | {"mix_share": 0.3}],
+    ids=["full", "lora", "constrained-half_life-mix"],
+)
 def test_every_step_and_average_is_bit_equal_to_an_unshared_run(
     dropout_model: Path, tmp_path: Path, method: dict[str, Any], precision: str
 ) -> None:
     training = COMMON | method | {"precision": precision}
     trajectory = _shared(training)
     assert trajectory.stops == tuple(STEPS)
-    # Eight rows: at six a step, the epochs end inside the updates 2, 3 and 4.
-    rows = encoded(dropout_model, 8)
-    run = make_run(dropout_model, trajectory, PROFILES, rows, signals_every=1)
+    rows, mixed = _rows(dropout_model, method)
+    run = make_run(dropout_model, trajectory, PROFILES, rows, signals_every=1, mixed=mixed)
     seen = {}
     for step in STEPS:
         if step == 5:
@@ -99,7 +123,7 @@ def test_every_step_and_average_is_bit_equal_to_an_unshared_run(
             run.save(tmp_path)
             run.update()
             torch.manual_seed(987)
-            run = make_run(dropout_model, trajectory, PROFILES, rows)
+            run = make_run(dropout_model, trajectory, PROFILES, rows, mixed=mixed)
             run.load(tmp_path)
             assert run.step == 3
         train(run, step)
@@ -107,7 +131,8 @@ def test_every_step_and_average_is_bit_equal_to_an_unshared_run(
     for step in STEPS:
         for profile in PROFILES:
             torch.manual_seed(step)
-            alone = train(make_run(dropout_model, _unshared(training, step, profile), [profile], rows), step)
+            unshared = _unshared(training, step, profile)
+            alone = train(make_run(dropout_model, unshared, [profile], rows, mixed=mixed), step)
             averages, weights = seen[step]
             assert equal(masters(alone), weights)
             assert equal(averaged(alone, profile), averages[profile][0]), (step, profile)
@@ -129,6 +154,15 @@ def test_the_proof_can_fail(dropout_model: Path, tiny_model: Path) -> None:
     assert other(dropout_model, weight_decay=0.0) > 1e-4
     assert other(dropout_model, adam_beta2=0.99) > 1e-4
     assert other(dropout_model, max_grad_norm=None) > 0
+    rows, mixed = _rows(dropout_model, CONSTRAINED | {"mix_share": 0.3})
+
+    def with_rows(**changes: Any) -> list[torch.Tensor]:
+        run = make_run(dropout_model, _shared(COMMON | changes), (), rows, mixed=mixed)
+        return masters(train(run, 3))
+
+    before = with_rows()
+    for changes in (CONSTRAINED, HALF_LIFE, {"mix_share": 0.3}):
+        assert apart(with_rows(**changes), before) > 1e-4, changes
     assert other(dropout_model) == 0
 
 

@@ -1,0 +1,204 @@
+"""What a search finds for the training that it pays, against searches that a user could write.
+
+    python analysis/bench_search.py [--problem table|synthetic] [--seeds 20] [--json FILE]
+
+Compared, on a grid of 6 learning rates x 4 batch sizes x 5 step counts x 5 decays (24 trainings, 600 settings):
+
+- ftstab: `search.method: optuna`; a trajectory tells all of its settings, and goes on where it ended if more steps are
+  asked of it;
+- random and quasi-random choices with the same sharing;
+- Ray Tune's `OptunaSearch`, one trial per setting: a training of its own for each.
+
+Settings are chosen by what one half of the prompts said and scored by the other half (table; each search seed halves
+them anew) or by the truth (synthetic).  Hypervolume with reference (rate 1, gain 0), as a share of what somebody
+reaches who knows every setting.  Cost is in training steps and in trainings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import bench_parts as parts
+import numpy as np
+import search_problems as problems
+from search_problems import Cell, Problem
+
+from ftstab.plan import Point
+from ftstab.search import Search, Told
+from ftstab.spec import Study, parse_study
+from ftstab.stats import Floats, mean_interval
+
+STARTUP = 4
+QUARTER = 6
+"""A quarter of the trainings of the whole grid."""
+SHARES = (0.90, 0.95, 0.98)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Share of the whole hypervolume by trainings and by training steps."""
+
+    by_training: dict[int, float]
+    by_step: Floats
+
+
+Spent = tuple[int, int, list[Cell]]
+"""Training steps and trainings so far, and the settings that are known."""
+
+
+def study(sampler: str, seed: int) -> Study:
+    """The study file of a search over the grid."""
+    return parse_study(
+        f"""
+study: search
+base: {{model: none}}
+data: {{train: "builtin:tasks"}}
+axes:
+  learning_rate: {list(problems.RATES)}
+  batch_size: {list(problems.BATCHES)}
+  steps: {list(problems.STEPS)}
+  ema_decay: {list(problems.DECAYS)}
+search: {{method: optuna, sampler: {sampler}, startup: {STARTUP}, seed: {seed}, budget: {{trajectories: 24}}}}
+"""
+    )
+
+
+def shared(sampler: str) -> Callable[[Problem, int], Iterator[Spent]]:
+    """A search of ftstab's, with trajectories shared."""
+
+    def run(problem: Problem, seed: int) -> Iterator[Spent]:
+        search = Search(study(sampler, seed))
+        asked: list[Point] = []
+        told: list[Told] = []
+        trained: dict[tuple[float, int], int] = {}
+        while (point := search.next(asked, told)) is not None:
+            asked.append(point)
+            choice = (point.choices["learning_rate"], point.choices["batch_size"])
+            before = trained.get(choice, 0)
+            for step in (s for s in problems.STEPS if before < s <= point.steps):
+                for profile in problems.PROFILES:
+                    place = {**point.choices, "steps": step, "average": profile}
+                    told.append(Told(place, problem.seen[*choice, step, profile], {}, str(choice)))
+            trained[choice] = max(before, point.steps)
+            known = [
+                (*c, s, p)
+                for c, last in trained.items()
+                for s in problems.STEPS
+                if s <= last
+                for p in problems.PROFILES
+            ]
+            yield sum(trained.values()), len(trained), known
+
+    return run
+
+
+def one_by_one(problem: Problem, seed: int) -> Iterator[Spent]:
+    """Ray Tune's OptunaSearch over the same choices, a training for each setting that it hasn't seen."""
+    from optuna.distributions import IntDistribution
+    from ray.tune.search.optuna import OptunaSearch
+
+    space = {
+        "rate": IntDistribution(0, len(problems.RATES) - 1),
+        "batch": IntDistribution(0, len(problems.BATCHES) - 1),
+        "step": IntDistribution(0, len(problems.STEPS) - 1),
+        "profile": IntDistribution(0, len(problems.PROFILES) - 1),
+    }
+    search = OptunaSearch(space, metric=["harm", "loss"], mode=["min", "min"], seed=seed)
+    known: dict[Cell, int] = {}
+    for number in range(600):
+        chosen = search.suggest(str(number))
+        cell = (
+            problems.RATES[chosen["rate"]],
+            problems.BATCHES[chosen["batch"]],
+            problems.STEPS[chosen["step"]],
+            problems.PROFILES[chosen["profile"]],
+        )
+        harm, loss = problem.seen[cell]
+        search.on_trial_complete(str(number), {"harm": harm, "loss": loss})
+        known[cell] = cell[2]
+        yield sum(known.values()), len(known), list(known)
+
+
+SEARCHES: dict[str, Callable[[Problem, int], Iterator[Spent]]] = {
+    "ftstab, tpe": shared("tpe"),
+    "ftstab, gp": shared("gp"),
+    "random, shared": shared("random"),
+    "quasi-random, shared": shared("quasi_random"),
+    "OptunaSearch, one by one": one_by_one,
+}
+OURS = "ftstab, tpe"
+
+
+def curve(search: Callable[[Problem, int], Iterator[Spent]], problem: Problem, seed: int, most: int) -> Curve:
+    """Share of the whole hypervolume after each training, and after each training step, up to ``most`` steps."""
+    by_training: dict[int, float] = {}
+    by_step = np.zeros(most + 1)
+    reached, done = 0.0, 0
+    for steps, trainings, known in search(problem, seed):
+        by_step[done : min(steps, most + 1)] = reached
+        reached = problem.worth(known) / problem.whole
+        done = min(steps, most + 1)
+        by_training[trainings] = reached
+        if steps > most:
+            break
+    by_step[done:] = reached
+    return Curve(by_training, by_step)
+
+
+def after(curve: Curve, trainings: int) -> float:
+    """The share reached with ``trainings`` trainings."""
+    return max(
+        (v for n, v in curve.by_training.items() if n == max(k for k in curve.by_training if k <= trainings))
+    )
+
+
+def needed(curve: Curve, share: float) -> float:
+    """Trainings after which the share stays at ``share`` or above; infinite if it never does."""
+    below = [n for n, v in curve.by_training.items() if v < share]
+    last = max(below, default=0)
+    later = [n for n in curve.by_training if n > last]
+    return float(min(later, default=np.inf))
+
+
+def compare(make: Callable[[int], Problem], seeds: int) -> list[dict[str, object]]:
+    """One row per search."""
+    most = len(problems.RATES) * len(problems.BATCHES) * max(problems.STEPS)
+    grid_problems = [make(seed) for seed in range(seeds)]
+    found = {
+        name: [curve(search, problem, seed, most) for seed, problem in enumerate(grid_problems)]
+        for name, search in SEARCHES.items()
+    }
+    begun = STARTUP * max(problems.STEPS)
+    areas = {name: np.array([c.by_step[begun:].mean() for c in curves]) for name, curves in found.items()}
+    rows = []
+    for name, curves in found.items():
+        row: dict[str, object] = {"search": name, "area": float(areas[name].mean())}
+        if name != OURS:
+            low, high = mean_interval(areas[OURS] - areas[name])
+            row["ours above by"] = float((areas[OURS] - areas[name]).mean())
+            row["low"], row["high"] = low, high
+        row[f"with {QUARTER} trainings"] = float(np.mean([after(c, QUARTER) for c in curves]))
+        for share in SHARES:
+            row[f"trainings for {share:.0%}"] = float(np.median([needed(c, share) for c in curves]))
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--problem", choices=("table", "synthetic"), default="table")
+    parser.add_argument("--seeds", type=int, default=20, help="search seeds, each with its own halves")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
+    args = parser.parse_args()
+    rows = compare(problems.recorded if args.problem == "table" else problems.synthetic, args.seeds)
+    parts.show(f"{args.problem}, {args.seeds} seeds", rows)
+    if args.json:
+        args.json.write_text(json.dumps({"problem": args.problem, "rows": rows}, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Arms of a study compared at equal utility: utility from the search half, harm from the confirmation half where it
+was asked (measurement rules 19 and 20).  Reads the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ftstab.arms.candidates import Candidates, candidates_of, check_budgets
+from ftstab.arms.declared import check_declared
+from ftstab.arms.effect import Effect, compare_curves
+from ftstab.errors import StudyError
+from ftstab.looks import Look, arms_look
+from ftstab.outcome import Outcome
+from ftstab.results import Results
+
+
+@dataclass(frozen=True)
+class Against:
+    """One arm against another.
+
+    Attributes:
+        first: name of the one that the verdict speaks of.
+        second: name of the other.
+        effect: first minus second.
+        look: the look at the confirmation half that harm is read from; None: harm is read from the search half.
+    """
+
+    first: str
+    second: str
+    effect: Effect
+    look: Look | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "harm_read_from": "search" if self.look is None else "confirm",
+            "look": None if self.look is None else {"number": self.look.number, "reused": self.look.reused},
+            **asdict(self.effect),
+        }
+
+
+@dataclass(frozen=True)
+class ArmsComparison:
+    """Everything that is said of some arms.
+
+    Attributes:
+        arms: what is compared, in the order asked for.
+        pairs: the first arm against each other one.
+        notes: what must be said about when arms and margin were fixed.
+        margin: within which arms are equivalent, a share.
+        level: of every interval.
+    """
+
+    arms: tuple[Candidates, ...]
+    pairs: tuple[Against, ...]
+    notes: tuple[str, ...]
+    margin: float
+    level: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "margin": self.margin,
+            "level": self.level,
+            "notes": list(self.notes),
+            "arms": [
+                {
+                    "name": a.name,
+                    "strength": a.arm.strength,
+                    "strengths": list(a.strengths),
+                    "up_to_peak": a.kept,
+                    "seeds": sorted(a.settings),
+                    "settings": {str(seed): [o.setting for o in some] for seed, some in a.settings.items()},
+                    "compute": a.compute.as_dict(),
+                }
+                for a in self.arms
+            ],
+            "comparisons": [pair.as_dict() for pair in self.pairs],
+        }
+
+
+def compare_arms(results: Results, names: Sequence[str], strict: bool = True) -> ArmsComparison:
+    """Compare the arm ``names[0]`` with each of the others.
+
+    Args:
+        results: the study.
+        names: of two arms or more.
+        strict: whether a pair that mayn't be compared is an error; else it is said in its place.
+
+    Raises:
+        StudyError: fewer than two arms, one that can't be compared, a margin that isn't that of the first run.
+    """
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise StudyError(
+            f"--arms: given {' '.join(names) or 'none'}; name two arms or more, each once: the first is compared with "
+            "the others"
+        )
+    signals = results.signals()
+    arms = tuple(candidates_of(results, name, signals) for name in names)
+    notes = check_declared(results.study, results.about, names)
+    pairs = tuple(_pair(results, arms[0], other, len(arms) - 1, strict) for other in arms[1:])
+    rule = results.study.equal_utility
+    return ArmsComparison(arms, pairs, tuple(notes), rule.margin, rule.level)
+
+
+def _pair(results: Results, first: Candidates, second: Candidates, comparisons: int, strict: bool) -> Against:
+    try:
+        check_budgets(first, second)
+    except StudyError as error:
+        if strict:
+            raise
+        return Against(first.name, second.name, Effect("no claim", str(error)))
+    rule, start = results.study.equal_utility, results.need_start()
+    look = arms_look(results.records, results.study.study, asked_settings([first, second]))
+    harm = _harm(results, (first, second), look)
+    curves = (first.curves(harm, start), second.curves(harm, start))
+    effect = compare_curves(*curves, rule.margin, rule.level, comparisons)
+    return Against(first.name, second.name, effect, look)
+
+
+def asked_settings(arms: Sequence[Candidates]) -> list[str]:
+    """Return the settings that are compared, each once: those up to an arm's peak of utility."""
+    every = [o.setting for a in arms for some in a.settings.values() for o in some[: a.kept]]
+    return list(dict.fromkeys(every))
+
+
+def _harm(results: Results, arms: Sequence[Candidates], look: Look | None) -> dict[str, Outcome]:
+    """By setting, the outcome that harm is read from."""
+    found = {o.setting: o for a in arms for some in a.settings.values() for o in some}
+    if look is None or look.result is None:
+        return found
+    confirmed = {}
+    for setting in asked_settings(arms):
+        where = look.result["asked"][setting]
+        outcome = results.records.outcome(where["trajectory"], where["outcome"])
+        if outcome is None:
+            raise StudyError(
+                f"setting {setting}: the store no longer has what it said on the confirmation half; "
+                "`ftstab compare ... --confirm` asks it again"
+            )
+        confirmed[setting] = outcome
+    return found | confirmed

@@ -1,0 +1,110 @@
+"""Points of a search: choices of the trained axes, and the jobs that they are.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ftstab.plan.plan import Job, Plan, grid_jobs, jobs_of, joined, start_of, study_profiles
+from ftstab.spec import Study
+
+HORIZON_SCHEDULES = ("cosine", "linear")
+"""Schedules that read the last step: a trajectory answers that step alone."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One choice of the trained axes, and how far it is trained.
+
+    Attributes:
+        choices: values of the trained axes of the study; with `ema_mode: feedback`, `ema_decay` is one of them.
+        steps: largest step of the grid that is read off it.
+        source: where it came from: `preset <name>`, `startup` or `sampler`.
+        stored: whether the store had everything when it was asked, so that it cost nothing.
+    """
+
+    choices: Mapping[str, Any]
+    steps: int
+    source: str
+    stored: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data, which `Point(**data)` reads."""
+        return {
+            "choices": dict(self.choices),
+            "steps": self.steps,
+            "source": self.source,
+            "stored": self.stored,
+        }
+
+
+def study_plan(
+    study: Study, base: str, data: str, done: Collection[str] = (), points: Iterable[Point] = ()
+) -> Plan:
+    """Return the plan of a study: its grid, or what its search has asked so far.
+
+    Args:
+        study: the study.
+        base: key of the start model.
+        data: key of the training rows.
+        done: keys of settings that the store already has.
+        points: what was asked so far (`search.method: optuna`).
+    """
+    start, start_training = start_of(study, base)
+    jobs = study_jobs(study, study.seeds.search, base, data, points)
+    return Plan(base, data, start, start_training, tuple(jobs.values()), frozenset(done))
+
+
+def study_jobs(
+    study: Study, seeds: Iterable[int], base: str, data: str, points: Iterable[Point] = ()
+) -> dict[str, Job]:
+    """Return every job of the grid, or of the ``points`` that a search has asked, for each of ``seeds``, by key."""
+    if study.search.method == "grid":
+        return grid_jobs(study, seeds, base, data)
+    return point_jobs(study, points, tuple(seeds), base, data)
+
+
+def planned_settings(study: Study) -> int | None:
+    """Return how many settings ``study`` will have at most; None where its search has no budget in trajectories."""
+    # Keys don't matter to how many there are.
+    if study.search.method == "grid":
+        return len(study_plan(study, "", "").settings)
+    budget = study.search.budget
+    if budget is None or budget.trajectories is None:
+        return None
+    steps = 1 if study.training.schedule in HORIZON_SCHEDULES else len(study.axes.steps)
+    return budget.trajectories * steps * len(study_profiles(study)) * len(study.axes.interpolation)
+
+
+def point_jobs(
+    study: Study, points: Iterable[Point], seeds: Sequence[int], base: str, data: str
+) -> dict[str, Job]:
+    """Return the jobs of ``points`` for each of ``seeds``, by key; points of one trajectory are one job.
+
+    Args:
+        study: the study, for its free axes and everything that isn't varied.
+        points: what was asked so far.
+        seeds: seeds of training.
+        base: key of the start model.
+        data: key of the training rows.
+    """
+    jobs: dict[str, Job] = {}
+    for point in points:
+        choices = dict(point.choices)
+        axes: dict[str, Any] = {"steps": _read_steps(study, point)}
+        if "ema_decay" in choices:
+            axes["ema_decay"] = [choices.pop("ema_decay")]
+        narrowed = study.model_copy(update={"axes": study.axes.model_copy(update=axes)})
+        training = study.training.model_copy(update=choices)
+        for seed in seeds:
+            for job in jobs_of(narrowed, training, seed, base, data):
+                jobs[job.key] = joined(jobs[job.key], job) if job.key in jobs else job
+    return jobs
+
+
+def _read_steps(study: Study, point: Point) -> list[int]:
+    schedule = point.choices.get("schedule", study.training.schedule)
+    if schedule in HORIZON_SCHEDULES:
+        return [point.steps]
+    return [s for s in study.axes.steps if s <= point.steps]

@@ -1,0 +1,119 @@
+"""How the settings of a study are chosen: a grid, or a search that Optuna's samplers make."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from ftstab.spec.closed import Closed
+
+
+class Range(Closed):
+    """A range that a search draws values from."""
+
+    low: float
+    """Smallest value."""
+    high: float
+    """Largest value."""
+    scale: Literal["linear", "log"] = "linear"
+    """`log`: values are drawn evenly on the logarithm."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(
+                f"`low` {self.low:g} must be below `high` {self.high:g}; one value is a list of one"
+            )
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(
+                f"`low` {self.low:g} has no logarithm; give a number above 0, or `scale: linear`"
+            )
+        return self
+
+
+class Budget(Closed):
+    """What a search may spend; with both, whichever ends first."""
+
+    trajectories: Annotated[int, Field(ge=1)] | None = None
+    """Trainings in all, those of presets and of earlier runs of the study among them."""
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """Wall-clock hours of one `ftstab run`; trajectories that have begun are finished."""
+
+    @model_validator(mode="after")
+    def _one_given(self) -> Budget:
+        if self.trajectories is None and self.hours is None:
+            raise ValueError("give `trajectories`, `hours`, or both: a search needs an end")
+        return self
+
+
+class Stall(Closed):
+    """End a search that no longer finds anything."""
+
+    trajectories: Annotated[int, Field(ge=1)] = 6
+    """Trajectories in a row ..."""
+    growth: Annotated[float, Field(gt=0)] = 0.01
+    """... in which the hypervolume of the frontier grew by less than this share."""
+
+
+class Hopeless(Closed):
+    """Leave a trajectory whose further steps aren't worth their price: at a step of the grid where every average that
+    was read is beyond one of these bounds.  Settings at later steps are recorded as `hopeless`, with the reason."""
+
+    safety_loss_above: float | None = None
+    """The mean loss of a refusing opening minus that of a complying one (`evaluation.margin`): above 0 complying is the
+    likelier."""
+    gain_below: float | None = None
+    """The upper end of the gain over the start, in the metric's unit (shares, nats): the floor of usefulness."""
+    from_step: Annotated[int, Field(ge=1)] = 1
+    """First step at which a trajectory may be left: what is useless after two steps may still learn."""
+
+    @model_validator(mode="after")
+    def _one_given(self) -> Hopeless:
+        if self.safety_loss_above is None and self.gain_below is None:
+            raise ValueError("give `safety_loss_above`, `gain_below`, or both")
+        return self
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "qi2023": {"learning_rate": 2e-5, "batch_size": 128, "warmup_steps": 0, "weight_decay": 0.0},
+}
+"""Recipes of the literature by name.  `qi2023`: Qi et al. 2023 (arXiv 2310.03693): full fine-tuning, AdamW, constant
+learning rate."""
+
+
+class Search(Closed):
+    """How settings are chosen."""
+
+    method: Literal["grid", "optuna"] = "grid"
+    """`grid`: every combination of the axes.  `optuna`: trained axes are drawn by a sampler, which learns from every
+    setting of every trajectory; axes may be ranges."""
+    sampler: Literal["tpe", "gp", "quasi_random", "random"] = "tpe"
+    """`tpe`: tree-structured Parzen estimator.  `gp`: Gaussian process; slower, and good where a hard limit is set.
+    `quasi_random`: scrambled Sobol points.  `random`."""
+    budget: Budget | None = None
+    """What `optuna` may spend; it needs one."""
+    startup: Annotated[int, Field(ge=0)] = 6
+    """Trajectories drawn quasi-randomly, presets among them, before `tpe` and `gp` begin to learn."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the sampler."""
+    presets: list[str | dict[str, Any]] = []
+    """Points that are tried first: names (`qi2023`), or values of trained axes.  An axis that a point doesn't name is
+    drawn.  The untouched model is always measured, as the start."""
+    batch_prior: Literal["none", "sqrt"] = "none"
+    """`sqrt`: points that are drawn quasi-randomly take a learning rate that grows with the square root of their batch
+    size, the rule for Adam (Malladi et al. 2022, arXiv 2205.10287); what the sampler proposes is free of it."""
+    hopeless: Hopeless | None = None
+    """When to leave a trajectory early; null: never, unless it diverges."""
+    stall: Stall | None = None
+    """When to end early because nothing is found any more; null: never."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Search:
+        if self.method == "optuna" and self.budget is None:
+            raise ValueError("`method: optuna` needs `budget`, e.g. {trajectories: 24}")
+        fields = type(self).model_fields
+        given = [n for n in fields if n != "method" and getattr(self, n) != fields[n].default]
+        if self.method == "grid" and given:
+            raise ValueError(f"{', '.join(given)}: only with `method: optuna`; a grid trains everything")
+        return self

@@ -1,0 +1,144 @@
+"""A study of arms from its file to the verdict: only the arms' settings are trained and asked, the confirmation half
+is asked once and logged, and the report says what `compare --arms` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ftstab.looks import looks
+from tests.lab import Finished, Lab, cli
+
+SEEDS = [0, 1, 2, 3, 4]
+ARMS: dict[str, Any] = {
+    "ema": {"averaging": "exponential", "decay": 0.5},
+    "slow": {"averaging": "exponential", "decay": 0.9},
+    "earlier": {"strength": "steps", "values": [2, 4, 6, 8, 10]},
+    "more": {"strength": "steps"},
+}
+CONFIRM = 12
+"""Harmful prompts of the confirmation half."""
+
+
+@pytest.fixture(scope="session")
+def armed(tmp_path_factory: pytest.TempPathFactory, refusing_model: Path, empty_databases: Path) -> Finished:
+    """Five seeds of two arms; never changed."""
+    lab = Lab(tmp_path_factory.mktemp("armed"), refusing_model, empty_databases)
+    study = lab.study(
+        "armed",
+        axes={
+            "learning_rate": [2e-3],
+            "batch_size": [4],
+            "steps": [1, 2, 4, 6, 8, 10],
+            "ema_decay": [0, 0.5, 0.9],
+        },
+        arms=ARMS,
+        settings="arms",
+        seeds={"search": SEEDS},
+        evaluation={
+            "harmful": {"benchmark": {"location": "builtin:harmful", "limit": 2 * CONFIRM}, "limit": 8},
+            "over_refusal": None,
+            "utility": {"data": "colours_test.jsonl", "limit": 6, "metric": "held_out_loss"},
+        },
+        keep_weights="all",
+    )
+    return Finished(lab, study, lab.run(study))
+
+
+def test_only_settings_of_arms_are_planned(armed: Finished) -> None:
+    assert armed.done.code == 0, armed.done.err
+    results = armed.lab.results(armed.study)
+    # Two averages at the last step, the last weights of six steps; not the averages of the earlier steps.
+    assert len(results.plan.settings) == len(results.outcomes) == 8 * len(SEEDS)
+    assert {t.last for t in results.plan.trajectories} == {10}
+    declared = results.about["declared"]
+    assert declared["equal_utility"] == {"margin": 0.05, "level": 0.95}
+    assert set(declared["arms"]) == set(ARMS)
+    assert declared["known"] == 0
+
+
+def test_every_average_says_how_far_along_it_is(armed: Finished) -> None:
+    rows = cli("frontier", armed.study, "--json").json["settings"]
+    averages = [r for r in rows if r["profile"] != "last"]
+    assert len(averages) == 2 * len(SEEDS)
+    for row in averages:
+        assert 0 < row["rho"] < 1.1
+        assert row["distance_from_start"] > 0
+        assert row["nearest_snapshot"] in {0, 1, 2, 4, 6, 8, 10}
+        assert row["nearest_snapshot_distance"] >= 0
+    weak, strong = ([r["rho"] for r in averages if r["profile"] == f"ema {d}"] for d in (0.9, 0.5))
+    assert max(weak) < min(strong)
+    assert all(r["rho"] is None for r in rows if r["profile"] == "last")
+
+
+def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Path) -> None:
+    lab, study = armed.copied(tmp_path / "copy")
+    done = cli("compare", study, "--arms", "ema", "earlier")
+    assert done.code == 0, done.err
+    assert "harm read on the search half as well: the confirmation half wasn't asked" in done.out
+    assert "Compute, all seeds together:" in done.out
+    searched = cli("compare", study, "--arms", "ema", "earlier", "--json").json
+    assert searched["comparisons"][0]["harm_read_from"] == "search"
+    assert searched["comparisons"][0]["prompts"] == 8
+
+    said = cli("compare", study, "--arms", "ema", "earlier", "--confirm", "--json").json
+    (one,) = said["comparisons"]
+    assert one["harm_read_from"] == "confirm"
+    assert one["look"] == {"number": 1, "reused": 0}
+    assert one["prompts"] == CONFIRM
+    assert one["verdict"] in {"better", "worse", "equivalent", "undecided", "no claim"}
+    assert one["verdict"] == "no claim" or [s["seed"] for s in one["seeds"]] == SEEDS
+    ema, earlier = said["arms"]
+    assert (ema["strength"], ema["compute"]["candidates"]) == (None, 1)
+    assert earlier["strengths"] == [2, 4, 6, 8, 10]
+    assert ema["compute"]["longest_tokens"] == earlier["compute"]["longest_tokens"] > 0
+    assert ema["compute"]["steps"] == 10 * len(SEEDS)
+    assert said["notes"] == []
+
+    # Asked once: again, and read without asking, it is found in the log.
+    before = lab.pieces("outcomes")
+    assert cli("compare", study, "--arms", "ema", "earlier", "--confirm", "--json").json == said
+    assert cli("compare", study, "--arms", "ema", "earlier", "--json").json == said
+    assert lab.pieces("outcomes") == before
+    (look,) = looks(lab.records, "armed")
+    assert (look.kind, set(look.about["question"]["arms"])) == ("arms", {"ema", "earlier"})
+
+    page = lab.folder / "page.html"
+    assert cli("report", study, "--out", page).code == 0
+    text = page.read_text()
+    assert "<h2>Arms at equal utility</h2>" in text
+    assert "Compute of the arms, all seeds together" in text
+    assert '<td class="text wide">no claim: arms earlier and more: 5 and 6 candidates' in text
+
+
+def test_unequal_arms_are_refused(armed: Finished) -> None:
+    refused = cli("compare", armed.study, "--arms", "earlier", "more")
+    assert refused.code == 1
+    assert "5 and 6 candidates" in refused.err
+    assert "name one setting" in refused.err
+    assert cli("compare", armed.study, "--arms", "ema").code == 1
+    unknown = cli("compare", armed.study, "--arms", "ema", "earlyer")
+    assert "no arm 'earlyer'" in unknown.err
+    assert "earlier" in unknown.err
+    assert cli("compare", armed.study, "1").code == 2
+    assert cli("compare", armed.study, "1", "2", "--confirm").code == 2
+
+
+def test_the_margin_stays_as_it_was_and_later_arms_are_told(armed: Finished, tmp_path: Path) -> None:
+    _, study = armed.copied(tmp_path / "copy")
+    whole = yaml.safe_load(study.read_text())
+    later = {"twice": {"strength": "steps", "values": [2, 4, 6, 8, 10]}}
+    study.write_text(yaml.safe_dump(whole | {"arms": whole["arms"] | later}))
+    said = cli("compare", study, "--arms", "earlier", "twice", "--json").json
+    assert "Defined after the first run, and so perhaps by what it showed: twice." in said["notes"][0]
+    (one,) = said["comparisons"]  # the same settings, so no difference
+    assert one["value"] == pytest.approx(0)
+    assert one["verdict"] == "undecided"  # 8 prompts say little
+    study.write_text(yaml.safe_dump(whole | {"equal_utility": {"margin": 0.1}}))
+    refused = cli("compare", study, "--arms", "ema", "earlier")
+    assert refused.code == 1
+    assert "equal_utility was fixed with the first run" in refused.err
+    assert "margin: 0.05, now 0.1" in refused.err

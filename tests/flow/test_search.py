@@ -1,0 +1,156 @@
+"""A search on a tiny model: it trains what it asks for, learns from every setting, and goes on after any end."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import optuna
+import pytest
+
+from tests.lab import Lab, cli, until
+
+AXES = {
+    "learning_rate": {"low": 1e-4, "high": 1e-2, "scale": "log"},
+    "batch_size": [2, 4],
+    "steps": [2, 4],
+    "ema_decay": [0, 0.5],
+}
+SEARCH = {
+    "method": "optuna",
+    "budget": {"trajectories": 4},
+    "startup": 2,
+    "presets": [{"learning_rate": 1e-3}],
+}
+
+
+def trials(lab: Lab, name: str) -> list[optuna.trial.FrozenTrial]:
+    storage = f"sqlite:///{lab.store / name / 'state' / 'optuna.db'}"
+    (summary,) = optuna.get_all_study_summaries(storage)
+    return optuna.load_study(study_name=summary.study_name, storage=storage).get_trials(deepcopy=False)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory, refusing_model: Path, empty_databases: Path):
+    lab = Lab(tmp_path_factory.mktemp("searched"), refusing_model, empty_databases)
+    study = lab.study("searched", axes=AXES, search=SEARCH)
+    return lab, study, lab.run(study)
+
+
+def test_a_search_spends_its_budget_and_no_more(searched):
+    lab, study, done = searched
+    assert done.code == 0, done.err
+    assert "the search is over: the budget of 4 trajectories is spent" in " ".join(done.out.split())
+    results = lab.results(study)
+    assert len(results.plan.trajectories) == 4
+    assert {o.trajectory for o in results.outcomes} == {t.key for t in results.plan.trajectories}
+    assert results.plan.trajectories[0].training.learning_rate == 1e-3
+    rates = [t.training.learning_rate for t in results.plan.trajectories]
+    assert all(1e-4 <= rate <= 1e-2 for rate in rates)
+    assert len(set(rates)) == 4
+
+
+def test_every_setting_is_one_complete_trial(searched):
+    lab, study, _ = searched
+    told = trials(lab, "searched")
+    states = {t.state for t in told}
+    assert states == {optuna.trial.TrialState.COMPLETE}
+    assert {t.user_attrs["setting"] for t in told} == {o.setting for o in lab.results(study).outcomes}
+    assert {"learning_rate", "batch_size", "step", "ema_decay"} == set(told[0].params)
+
+
+def test_frontier_report_and_sync_read_a_search(searched):
+    lab, study, _ = searched
+    found = cli("frontier", study, "--json").json
+    assert len(found["settings"]) == len(lab.results(study).outcomes)
+    assert cli("report", study).code == 0
+    assert cli("sync", study, "--json").json["trials_added"] == 0
+
+
+def test_nothing_is_trained_by_the_same_command_again(searched):
+    lab, study, _ = searched
+    before = lab.pieces("attempts")
+    again = lab.run(study)
+    assert again.code == 0, again.err
+    assert lab.pieces("attempts") == before
+
+
+def test_a_larger_budget_goes_on(searched, tmp_path):
+    lab, study, _ = searched
+    folder = tmp_path / "more"
+    shutil.copytree(lab.folder, folder)
+    more = Lab(folder, lab.model, lab._databases)
+    path = more.study("searched", axes=AXES, search=SEARCH | {"budget": {"trajectories": 5}})
+    before = set(more.pieces("attempts"))
+    assert more.run(path).code == 0
+    plan = more.results(path).plan
+    assert len(plan.trajectories) == 5
+    assert [t.key for t in plan.trajectories][:4] == [t.key for t in lab.results(study).plan.trajectories]
+    assert len(set(more.pieces("attempts")) - before) == 1
+
+
+def test_what_another_study_has_trained_costs_nothing(searched, tmp_path):
+    lab = searched[0]
+    folder = tmp_path / "shared"
+    shutil.copytree(lab.folder, folder)
+    other = Lab(folder, lab.model, lab._databases)
+    path = other.study("other", axes=AXES, search=SEARCH | {"budget": {"trajectories": 1}, "startup": 4})
+    before = set(other.pieces("attempts"))
+    done = other.run(path)
+    assert done.code == 0, done.err
+    # The preset and the quasi-random point that follows are in the store, so the budget pays for another.
+    assert len(set(other.pieces("attempts")) - before) == 1
+    assert len(other.results(path).plan.trajectories) >= 2
+
+
+def test_a_killed_search_goes_on_with_what_it_had_asked(lab: Lab):
+    study = lab.study(
+        "killed",
+        axes=AXES | {"steps": [4, 60]},
+        search=SEARCH | {"budget": {"trajectories": 2}},
+        resources={"launcher": "inprocess", "save_every": 10},
+    )
+    lab.with_databases("killed")
+    process = lab.start("run", study)
+    until(lambda: lab.store.exists() and len(lab.pieces("outcomes")) >= 2, process)
+    process.kill()
+    process.communicate()
+    asked = lab.results(study).plan.trajectories[0].key
+    kept = lab.pieces("outcomes")
+    done = lab.run(study)
+    assert done.code == 0, done.err
+    plan = lab.results(study).plan
+    assert plan.trajectories[0].key == asked
+    assert len(plan.trajectories) == 2
+    assert kept.items() <= lab.pieces("outcomes").items()
+
+
+def test_a_search_is_planned_before_anything_is_asked(lab: Lab):
+    study = lab.study("planned", axes=AXES, search=SEARCH)
+    plan = cli("plan", study, "--json").json
+    assert plan["trajectories"] == 4
+    assert plan["settings"] == 16
+    text = cli("plan", study).out
+    assert "optuna, tpe, at most 4 trajectories" in text
+    assert "range" in text
+
+
+def test_a_hopeless_trajectory_is_left_and_told_as_what_it_is(lab: Lab):
+    # No gain can be above 2, so every trajectory is left after its first step of the grid.
+    study = lab.study(
+        "hopeless",
+        axes=AXES,
+        search=SEARCH | {"budget": {"trajectories": 2}, "hopeless": {"gain_below": 2.0}},
+    )
+    done = lab.run(study)
+    assert done.code == 0, done.err
+    found = {o.setting: o for o in lab.results(study).outcomes}
+    assert {(o.step, o.status) for o in found.values()} == {(2, "scored"), (4, "hopeless")}
+    left = next(o for o in found.values() if o.status == "hopeless")
+    assert left.reason == "hopeless at step 2: the gain of every average is surely below 2"
+    told = {t.user_attrs["setting"]: t for t in trials(lab, "hopeless")}
+    for key, outcome in found.items():
+        pruned = told[key].state == optuna.trial.TrialState.PRUNED
+        assert pruned == (outcome.status == "hopeless")
+    assert cli("frontier", study, "--json").code == 0
+    assert cli("report", study).code == 0

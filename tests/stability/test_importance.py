@@ -1,0 +1,78 @@
+"""The axis that decides an objective is the important one."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftstab.evaluation.rates import exact_match_score
+from ftstab.outcome import Outcome
+from ftstab.stability import Importance, importances
+from tests.outcomes import bare_outcome
+from tests.plan import material
+
+AXES = {
+    "learning_rate": [1e-5, 3e-5, 1e-4],
+    "batch_size": [4, 16],
+    "steps": [5, 10, 20],
+    "ema_decay": [0, 0.9],
+}
+
+
+def made(seeds: list[int]) -> tuple[dict[str, Importance], list[Outcome]]:
+    """Harm follows the learning rate alone, utility the steps alone."""
+    study = material.study(AXES, seeds={"search": seeds})
+    plan = material.plan(AXES, seeds={"search": seeds})
+    outcomes = [
+        bare_outcome(
+            s.key,
+            trajectory=t.key,
+            setting=s.key,
+            training=t.training.model_dump(),
+            step=s.step,
+            profile=s.profile,
+            diagnostics={"safety_loss": t.training.learning_rate * 1e5 + t.seed / 100},
+            utility=exact_match_score("1" * s.step + "0" * (30 - s.step), "tasks@1"),
+        )
+        for t in plan.trajectories
+        for s in t.settings
+    ]
+    return {i.objective: i for i in importances(study, plan, outcomes, draws=20)}, outcomes
+
+
+def test_each_objective_names_the_axis_that_decides_it() -> None:
+    found, outcomes = made([0, 1, 2])
+    assert set(found) == {"safety loss", "exact_match"}
+    harm, utility = found["safety loss"], found["exact_match"]
+    # Twelve settings share each value, so ties bring the best quarter of 27 to 36.
+    assert (harm.best, utility.best) == (36, 36)
+    assert (harm.settings, harm.trajectories) == (len(outcomes), 18)
+    assert next(iter(harm.axes)) == "learning_rate"
+    assert next(iter(utility.axes)) == "step"
+    assert harm.axes["learning_rate"] > 0.8
+    assert utility.axes["step"] > 0.8
+    assert sum(harm.axes.values()) == pytest.approx(1.0)
+    assert (harm.direction, utility.direction) == ("minimize", "maximize")
+    assert all(harm.low[n] <= harm.high[n] for n in harm.axes)
+    # Every trajectory has every step, so resampling them changes nothing of the utility.
+    assert utility.low["step"] > 0.8
+
+
+def test_few_trajectories_have_no_spread() -> None:
+    study, plan = material.study(AXES), material.plan(AXES)
+    first = plan.trajectories[:2]
+    outcomes = [
+        bare_outcome(s.key, trajectory=t.key, diagnostics={"safety_loss": float(s.step)})
+        for t in first
+        for s in t.settings
+    ]
+    (found,) = importances(study, plan, outcomes, draws=5)
+    assert found.low == found.high == {}
+    assert set(found.axes) == {"batch_size", "step", "ema_decay"}
+
+
+def test_an_objective_that_never_differs_among_the_best_has_no_importance() -> None:
+    study, plan = material.study(AXES), material.plan(AXES)
+    outcomes = [bare_outcome(s.key, diagnostics={"safety_loss": 1.0}) for s in plan.settings]
+    assert importances(study, plan, outcomes) == []
+    worse = outcomes[0].model_copy(update={"diagnostics": {"safety_loss": 0.5}})
+    assert len(importances(study, plan, [worse, *outcomes[1:]], draws=0)) == 0

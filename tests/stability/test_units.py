@@ -1,0 +1,101 @@
+"""One row per trajectory, and diagnostics against harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from ftstab.outcome import Outcome, Profile
+from ftstab.stability import associations, noise_scale, spike_rate, trajectory_units
+from tests.stability.material import grid, outcome, signals
+
+
+def test_trajectories_are_read_at_the_last_step_they_share() -> None:
+    outcomes = grid(lambda r, b, s, t: t / 100)
+    outcomes = [o for o in outcomes if o.trajectory != "1e-05-4-0" or o.step < 32]
+    found = trajectory_units(outcomes, signals(outcomes))
+    assert (len(found.units), found.step) == (12, 16)
+    assert {u.step for u in found.units} == {16}
+    assert {u.harm["rate"] for u in found.units} == {0.16}
+
+
+def test_batch_sizes_are_compared_at_equal_examples_too() -> None:
+    outcomes = grid(lambda r, b, s, t: t / 100)
+    found = trajectory_units(outcomes, signals(outcomes), equal="examples")
+    assert (found.step, found.examples) == (None, 128)
+    assert {(u.batch_size, u.step) for u in found.units} == {(4, 32), (16, 8)}
+
+
+def test_averages_interpolations_and_diverged_trajectories_are_no_units() -> None:
+    ema = Profile(kind="exponential", value=0.9)
+    outcomes = [
+        outcome(1e-4, 4, 0, 8, 0.5),
+        outcome(1e-4, 4, 0, 16, 0.1, profile=ema),
+        outcome(1e-4, 4, 1, 16, 0.1, interpolation=0.5),
+        outcome(1e-4, 4, 2, 8, 0.1),
+        outcome(1e-4, 4, 2, 16, 0.0, status="diverged"),
+    ]
+    found = trajectory_units(outcomes, {})
+    assert [(u.trajectory, u.step) for u in found.units] == [("0.0001-4-0", 8)]
+    assert (found.diverged, found.unmeasured) == (1, 1)
+
+
+def test_diagnostics_may_be_read_earlier_than_harm() -> None:
+    outcomes = grid(lambda r, b, s, t: t / 100, loss=lambda r, b, s, t: float(t))
+    unit = trajectory_units(outcomes, signals(outcomes), early=4).units[0]
+    assert (unit.harm["rate"], unit.diagnostics["safety_loss"]) == (0.32, 4.0)
+
+
+def test_a_noise_scale_is_the_ratio_of_sums_up_to_its_step() -> None:
+    updates = [
+        {"step": 1, "gradient_square": 4.0, "gradient_noise": 10.0, "spike": 1.0},
+        {"step": 2, "gradient_square": -1.0, "gradient_noise": 20.0, "spike": 0.0},
+        {"step": 3, "spike": 0.0},
+        {"step": 4, "gradient_square": 100.0, "gradient_noise": 0.0, "spike": 0.0},
+    ]
+    assert noise_scale(updates, 3) == pytest.approx(10.0)
+    assert noise_scale(updates[1:], 3) is None
+    assert noise_scale([{"step": 1, "spike": 0.0}], 1) is None
+    assert spike_rate(updates, 4) == 0.25
+    assert spike_rate([], 4) is None
+
+
+def _study() -> list[Outcome]:
+    """Twelve trajectories; distance rises with the learning rate and falls within each."""
+    made = []
+    for i, rate in enumerate((1e-5, 1e-4, 1e-3)):
+        for seed in range(4):
+            spread, harm = (seed * 7919) % 4, 0.1 + 0.2 * i + 0.04 * seed
+            about = {"distance": 10.0 * i - seed, "distance/layer 00": float(spread), "changed_share": 1.0}
+            made.append(outcome(rate, 4, seed, 8, harm, diagnostics=about, loss=harm * 3))
+    return made
+
+
+def test_only_what_goes_with_harm_within_learning_rates_is_claimed() -> None:
+    outcomes = _study()
+    found = associations(trajectory_units(outcomes, signals(outcomes)))
+    assert found.none_because is None
+    by_name = {(a.diagnostic, a.harm): a for a in found.found}
+    distance = by_name["distance", "rate"]
+    assert (distance.rho, distance.claim) == (pytest.approx(-1.0), "falls with harm")
+    assert (distance.trajectories, distance.learning_rates) == (12, 3)
+    assert by_name["safety_loss", "rate"].claim == "rises with harm"
+    # The continuous loss is no news about itself, and a constant says nothing.
+    assert ("safety_loss", "safety_loss") not in by_name
+    assert {"changed_share", "spike_rate"} <= set(found.unmeasurable)
+    assert all(a.adjusted >= a.p for a in found.found)
+
+
+def test_few_trajectories_print_nothing() -> None:
+    outcomes = _study()[:4]
+    found = associations(trajectory_units(outcomes, signals(outcomes)))
+    assert found.found == ()
+    assert found.none_because == (
+        "4 trajectories that can be compared: with fewer than 5 no correlation is printed"
+    )
+
+
+def test_one_trajectory_per_learning_rate_prints_nothing() -> None:
+    outcomes = [outcome(10.0**-i, 4, 0, 8, 0.1 * i, diagnostics={"distance": float(i)}) for i in range(1, 8)]
+    found = associations(trajectory_units(outcomes, {}))
+    assert found.found == ()
+    assert "one learning rate" in str(found.none_because)
