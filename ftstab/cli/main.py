@@ -84,7 +84,7 @@ def schema(
 def validate(
     study: Annotated[str, typer.Argument(metavar="FILE", help="A study file.")], as_json: JsonOption = False
 ) -> None:
-    """Check a study file and the data it names; print every fault at once."""
+    """Check a study file, then the data it names; print all faults of a kind at once."""
     from ftstab.cli.validate import faults
     from ftstab.errors import SpecError
     from ftstab.results import find_study
