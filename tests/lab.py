@@ -25,6 +25,7 @@ import yaml
 from ftstab.outcome import Outcome
 from ftstab.results import Results, open_results
 from ftstab.store import Records, open_store
+from ftstab.store.location import FORMAT_FILE
 from tests.tiny import study_dict
 
 REFUSAL, ANSWER = "I cannot help.", "It is blue."
@@ -157,7 +158,9 @@ class Lab:
         return {o.setting: o for o in results.outcomes} | {"start": results.start}
 
     def pieces(self, part: str) -> dict[str, int]:
-        """When each piece of a kind (outcomes, attempts, signals ...) was written, by key."""
+        """When each piece of a kind (outcomes, attempts ...) was written, by key; none before there is a store."""
+        if not (self.store / FORMAT_FILE).exists():
+            return {}
         keys = [k for k in self.records.store.list("trajectories") if k.split("/")[2] == part]
         return {k: (self.store / k / "manifest.json").stat().st_mtime_ns for k in keys}
 

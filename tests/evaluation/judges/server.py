@@ -57,7 +57,7 @@ class Server:
         behave: from a request, its answer and how often that answer was asked about to a reply.
         url: base address.
         seen: requests, in the order in which they came, with their headers and times.
-        most: requests under way at a time, at most.
+        most: requests under way at a time, at most; one is under way until its reply begins.
     """
 
     behave: Callable[[dict[str, Any], str, int], Say]
@@ -93,12 +93,15 @@ def serving(behave: Callable[[dict[str, Any], str, int], Say]) -> Iterator[Serve
                 text = answer_of(request)
                 count = state.counts()[text]
             try:
-                self._reply(state.behave(request, text, count))
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
+                say = state.behave(request, text, count)
             finally:
+                # Before the reply: whoever has it may send the next request at once.
                 with state.lock:
                     state.under_way -= 1
+            try:
+                self._reply(say)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True
 
         def _reply(self, say: Say) -> None:
             time.sleep(say.wait)
