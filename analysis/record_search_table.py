@@ -56,7 +56,7 @@ def prompt_groups(results: Results, base_dir: Path) -> dict[str, list[int]]:
     for role in ROLES:
         stored = results.records.responses(start.trajectory, start.record["responses"][role])
         assert stored is not None
-        texts = {row.id: row.prompt for row in read_rows(sources[role], base_dir).rows}
+        texts = {row.id: row.prompt for row in read_rows(sources[role], base_dir, role == "utility").rows}
         found[role] = groups([texts[answer["id"]] for answer in stored[0]])
     return found
 
