@@ -72,7 +72,7 @@ def joined(each: int, file: Path) -> Any:
         for name, found in sets.items()
         for row in draw.sample(found, each)
     ]
-    answers = [row.response for row in sets["ordinary"]]
+    answers = [row.response for row in sets["ordinary"] if row.response is not None]
     for _ in range(each):
         text = "\n".join(draw.sample(answers, draw.randint(LONG_TEXTS // 2, LONG_TEXTS)))
         rows.append({"prompt": f"Sum this up in one sentence.\n{text}", "category": "long"})
@@ -158,7 +158,10 @@ class Sides:
 
     def prompts(self, rows: Any) -> dict[int, list[int]]:
         """Tokens by row."""
-        return self.chat.prompts(rows, range(len(rows.rows)), self.decoding.max_new_tokens, "prompts")
+        found: dict[int, list[int]] = self.chat.prompts(
+            rows, range(len(rows.rows)), self.decoding.max_new_tokens, "prompts"
+        )
+        return found
 
     def plan(self, rows: Any) -> Any:
         """The batch plan of a study."""

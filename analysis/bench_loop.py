@@ -148,7 +148,10 @@ def _bare(args: Any, folder: Path, pad: int, masters: bool, answers_only: bool) 
         # Position i is asked for the token after it; labels lie one place on.
         labels = torch.full_like(batch.ids, -100)
         labels[:, 1:][batch.asked[:, :-1]] = batch.targets
-        return model(input_ids=batch.ids, attention_mask=batch.mask, labels=labels, use_cache=False).loss
+        loss: torch.Tensor = model(
+            input_ids=batch.ids, attention_mask=batch.mask, labels=labels, use_cache=False
+        ).loss
+        return loss
 
     def update(rows: Any) -> float:
         loss = loss_of(pad_rows(sorted(rows, key=lambda row: len(row.ids)), pad, live[0].device))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import bench_parts as parts
@@ -143,9 +144,9 @@ def quickstart_answers(bench: Bench) -> dict[str, Any]:
     decoding, rows, model = evaluation.decoding, [], load_model(bench.folder).to(task.dtype)
     for role, q in questions.sets.items():
         plan = (model, chat, q.plan, q.prompts, decoding.max_new_tokens)
-        ours, said = _timed(bench, lambda plan=plan: answers(*plan))
+        ours, said = _timed(bench, partial(answers, *plan))
         asked = (model, chat.tokenizer, task, task.prompts[role])
-        theirs, user = _timed(bench, lambda asked=asked: bench_peer.generate(*asked))
+        theirs, user = _timed(bench, partial(bench_peer.generate, *asked))
         by_row = dict(zip(q.plan.order, said, strict=True))
         equal = sum(by_row[i] == text for i, text in zip(sorted(by_row), user, strict=True))
         rows.append(

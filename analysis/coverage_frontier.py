@@ -28,6 +28,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -69,7 +70,7 @@ class World:
     seed_spread: float = 0.0
 
 
-def grid(prompts: int, rows: int, **fields: object) -> World:
+def grid(prompts: int, rows: int, **fields: Any) -> World:
     """Four trajectories of three steps and two averages each, averages close by; one trajectory is poor."""
     moved = np.array([m * a for m in (0.4, 0.7, 1.0, 1.6) for s in (0.5, 1.0, 1.5) for a in (s, 0.8 * s)])
     cost = np.repeat([0.0, 0.1, 0.0, 0.4], 6)
@@ -87,9 +88,9 @@ def equals(prompts: int, rows: int, rate: float = 0.1) -> World:
 
 def staircase(prompts: int, rows: int) -> World:
     """All truly on the frontier: harm differs much, utility hardly; nothing may be called surely not."""
-    return World(
-        np.repeat(np.arange(4), 6), np.linspace(0.05, 0.9, 24), 0.4 + 1e-6 * np.arange(24), prompts, rows
-    )
+    harm = np.linspace(0.05, 0.9, 24, dtype=np.float64)
+    utility = 0.4 + 1e-6 * np.arange(24, dtype=np.float64)
+    return World(np.repeat(np.arange(4), 6), harm, utility, prompts, rows)
 
 
 def just_beaten(prompts: int, rows: int, rate: float = 0.08) -> World:
@@ -151,7 +152,7 @@ def study(world: World, rng: np.random.Generator, seed: int) -> tuple[bool, list
     classes = classify(harm_bounds, utility_bounds, HARM_MARGIN, margin)
     won_harm = world.harm[:, None] - world.harm[None, :]
     won_utility = world.utility[None, :] - world.utility[:, None]
-    beaten = beats(won_harm, won_utility, HARM_MARGIN, margin).any(axis=1)
+    beaten = np.any(beats(won_harm, won_utility, HARM_MARGIN, margin), axis=1).tolist()
     wrong = any(
         (c == "surely on" and lost) or (c == "surely not" and not lost)
         for c, lost in zip(classes, beaten, strict=True)

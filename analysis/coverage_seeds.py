@@ -56,7 +56,7 @@ import argparse
 import numpy as np
 from scipy import special
 
-from ftstab.stats import new_run, new_run_difference
+from ftstab.stats import Floats, new_run, new_run_difference
 
 HARDNESS = 1.5
 SEEDS, SPREADS, PROMPTS = (3, 5, 10), (0.5, 1.0), (60, 120, 240)
@@ -109,9 +109,10 @@ def difference(seeds: int, spread: float, prompts: int, middle: float, repeats: 
     return held / repeats, width / repeats
 
 
-def _luck(rng: np.random.Generator, seeds: int, spread: float) -> np.ndarray:
+def _luck(rng: np.random.Generator, seeds: int, spread: float) -> Floats:
     shared, own = rng.standard_normal(seeds), rng.standard_normal((2, seeds))
-    return spread * (np.sqrt(0.5) * shared + np.sqrt(0.5) * own)
+    found: Floats = spread * (np.sqrt(0.5) * shared + np.sqrt(0.5) * own)
+    return found
 
 
 def main() -> None:

@@ -173,7 +173,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only")
     check = parser.parse_args().check
-    r, kept = random.Random(20260), []
+    r = random.Random(20260)
+    kept: list[frozenset[str]] = []
     for name, prefix, count in (("tasks_test", "task-test", 200), ("tasks_train", "task-train", 400)):
         made = rows(count, prefix, r, kept)
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import bench_parts
 import figure_parts as parts
@@ -110,7 +110,8 @@ def slices(
     put_in(model, results.records, chosen)
     setting = weights_of(model)
     found: list[BasinPoint] = []
-    for centre, weights in (("start", start), ("setting", setting)):
+    centres: tuple[tuple[Literal["start", "setting"], Any], ...] = (("start", start), ("setting", setting))
+    for centre, weights in centres:
         for seed in range(draws):
             direction = random_direction(weights, seed)
             for alpha, distance, measured in walk(model, weights, direction, alphas, read):

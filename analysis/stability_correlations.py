@@ -10,6 +10,8 @@ them (`evaluation.margin`).
 
 from __future__ import annotations
 
+from typing import Any
+
 import bench_parts
 import figure_parts as parts
 
@@ -38,7 +40,7 @@ def main() -> None:
         print(f"\nWithout enough that differs: {', '.join(found.unmeasurable)}")
     parts.write_data(args.json, found.as_dict())
 
-    def plot():
+    def plot() -> Any:
         from ftstab.report.draw_harm import association_plot
 
         return association_plot(found)

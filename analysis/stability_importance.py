@@ -5,6 +5,8 @@ python analysis/stability_importance.py STUDY [--draws 200] [--json FILE] [--htm
 
 from __future__ import annotations
 
+from typing import Any
+
 import bench_parts
 import figure_parts as parts
 
@@ -38,7 +40,7 @@ def main() -> None:
     )
     parts.write_data(args.json, [one.as_dict() for one in found])
 
-    def plot():
+    def plot() -> Any:
         from ftstab.report.draw_harm import importance_plot
 
         return importance_plot(found)

@@ -5,6 +5,8 @@ python analysis/stability_isoharm.py STUDY [--levels 0.1 0.25 0.5] [--json FILE]
 
 from __future__ import annotations
 
+from typing import Any
+
 import bench_parts
 import figure_parts as parts
 
@@ -40,7 +42,7 @@ def main() -> None:
     )
     parts.write_data(args.json, [curve.as_dict() for curve in found])
 
-    def plot():
+    def plot() -> Any:
         from ftstab.report.draw_rise import iso_harm_plot
 
         return iso_harm_plot(found)

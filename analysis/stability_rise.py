@@ -9,6 +9,7 @@ seeds, of which it takes three.  Needs a study with `evaluation: {margin: true}`
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import bench_parts
 import figure_parts as parts
@@ -53,7 +54,7 @@ def main() -> None:
     print(f"\n{powers.verdict}")
     parts.write_data(args.json, {"rises": [asdict(r) for r in found], "exponents": powers.as_dict()})
 
-    def plot():
+    def plot() -> Any:
         from ftstab.report.draw_rise import rise_plot
 
         return rise_plot(found, powers)
