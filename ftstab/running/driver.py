@@ -175,6 +175,7 @@ class _Driver:
         if self.searching is not None and self.searching.ended is not None:
             self.show.note(f"the search is over: {self.searching.ended}")
             self.searching = None
+            self._drop_states()
         if frontier_seeds is None and self.fresh_plan.open_jobs:
             self.show.note(
                 f"{len(self.fresh_plan.open_jobs)} trajectories of fresh seeds that were asked for are still "
@@ -184,6 +185,13 @@ class _Driver:
             self._wait_for_fresh(frontier_seeds or self.study.seeds.frontier)
             if self.waiting:
                 launcher.run(self.context, self, self._heard)
+
+    def _drop_states(self) -> None:
+        """Drop the states that waited for an ask for more steps; those of unfinished trajectories stay."""
+        known = {outcome.setting for outcome in self.outcomes.values()}
+        for trajectory in self.plan.trajectories:
+            if known.issuperset(setting.key for setting in trajectory.settings):
+                self.records.drop_states(trajectory.key)
 
     def _stop(self) -> None:
         """Ask the workers to save and stop."""

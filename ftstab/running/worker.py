@@ -189,7 +189,10 @@ class _Worker:
         self.states.flush(progress)
         # A finished trajectory needs less.
         self.keeper.drop_needless(progress)
-        self.records.drop_states(progress.trajectory.key)
+        if self._may_go_on(progress):
+            self.states.here(progress)
+        else:
+            self.records.drop_states(progress.trajectory.key)
         self.copies.finish(progress)
 
     def _update(self, progress: Progress, last: int) -> bool:
@@ -346,6 +349,21 @@ class _Worker:
         for setting in progress.still_open if why is not None else ():
             self._store(progress, self.account.unreached(progress, setting, "hopeless", why))
         return why is not None
+
+    def _may_go_on(self, progress: Progress) -> bool:
+        """Whether a search may ask more steps of a trajectory that has ended; the driver drops its state after it."""
+        search, trajectory = self.study.search, progress.trajectory
+        return (
+            search.method != "grid"
+            and search.keep_states
+            and not self.job.restores
+            and trajectory.key != self.context.start_trajectory
+            and trajectory.seed in self.study.seeds.search
+            and trajectory.horizon is None
+            and trajectory.first == 0
+            and self.runner.step < max(self.study.axes.steps)
+            and all(outcome.status == "scored" for outcome in progress.outcomes)
+        )
 
     def _store(self, progress: Progress, outcome: Outcome) -> None:
         self.states.flush(progress)

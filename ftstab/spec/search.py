@@ -105,6 +105,10 @@ class Search(Closed):
     size, the rule for Adam (Malladi et al. 2022, arXiv 2205.10287); what the sampler proposes is free of it."""
     hopeless: Hopeless | None = None
     """When to leave a trajectory early; null: never, unless it diverges."""
+    keep_states: bool = True
+    """Keep the resume state of each trajectory that was asked for fewer steps than the largest of the axis until the
+    search is over, so that an ask for more goes on where it ended; `ftstab plan` says how large one is.  false: such an
+    ask trains from the start."""
     stall: Stall | None = None
     """When to end early because nothing is found any more; null: never."""
 

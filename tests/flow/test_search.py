@@ -8,6 +8,8 @@ from pathlib import Path
 import optuna
 import pytest
 
+from ftstab.plan import Point
+from ftstab.results import ASKED
 from tests.lab import Lab, cli, until
 
 AXES = {
@@ -87,6 +89,24 @@ def test_a_larger_budget_goes_on(searched, tmp_path):
     assert len(plan.trajectories) == 5
     assert [t.key for t in plan.trajectories][:4] == [t.key for t in lab.results(study).plan.trajectories]
     assert len(set(more.pieces("attempts")) - before) == 1
+
+
+def test_a_state_that_waited_for_more_steps_is_dropped_when_the_search_is_over(searched, tmp_path):
+    lab = searched[0]
+    folder = tmp_path / "short"
+    shutil.copytree(lab.folder, folder)
+    short = Lab(folder, lab.model, lab._databases)
+    path = short.study("searched", axes=AXES, search=SEARCH | {"budget": {"trajectories": 5}})
+    # As a driver that was killed leaves it: a point of fewer steps than the largest was asked and isn't trained.
+    text, about = short.records.study("searched")
+    point = Point({"learning_rate": 3e-3, "batch_size": 2}, 2, "sampler")
+    about[ASKED].append(point.as_dict())
+    short.records.put_study("searched", text, about)
+    assert short.run(path).code == 0
+    trajectory = short.results(path).plan.trajectories[4]
+    assert (trajectory.training.learning_rate, trajectory.last) == (3e-3, 2)
+    assert {o.step for o in short.results(path).outcomes if o.trajectory == trajectory.key} == {2}
+    assert short.pieces("states") == {}
 
 
 def test_what_another_study_has_trained_costs_nothing(searched, tmp_path):

@@ -1,0 +1,111 @@
+"""A trajectory of a search that is asked for more steps than it was trained for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ftstab.identity import digest
+from ftstab.models.align import start_key
+from ftstab.outcome import Outcome
+from ftstab.plan import Job, Point, study_plan
+from ftstab.running.launcher import Context, Event
+from ftstab.running.worker import run_job
+from ftstab.spec import parse_study
+from ftstab.store import Records, open_store
+from tests.lab import measured
+from tests.tiny import study_yaml
+
+CHOICES = {"learning_rate": 1e-2, "batch_size": 2}
+
+
+class Searched:
+    """One store, and points of a search that this process trains in it."""
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        self.folder, self.model = folder, model
+        self.records = Records(open_store(folder / "store", create=True))
+
+    def job(self, *steps: int, **search: Any) -> tuple[Context, Job]:
+        """The job of a trajectory that was asked for so many steps, one after the other."""
+        study = parse_study(
+            study_yaml(
+                self.model,
+                self.folder / "store",
+                axes={
+                    "learning_rate": [1e-3, 1e-2],
+                    "batch_size": [2, 4],
+                    "steps": [3, 6, 9],
+                    "ema_decay": [0, 0.8],
+                },
+                search={"method": "optuna", "budget": {"trajectories": 4}, **search},
+                evaluation={
+                    "harmful": {"benchmark": "builtin:harmful", "limit": 4},
+                    "over_refusal": None,
+                    "utility": {"limit": 4},
+                    "decoding": {"max_new_tokens": 3, "batch_size": 4},
+                },
+                resources={"launcher": "inprocess"},
+                keep_weights="none",
+            )
+        )
+        points = [Point(CHOICES, n, "sampler") for n in steps]
+        plan = study_plan(study, start_key(study.base, Path()), digest("data"), points=points)
+        context = Context(
+            study=study,
+            base_dir=str(self.folder),
+            store=str(self.folder / "store"),
+            start_setting=plan.start.key,
+            start_trajectory=plan.start.trajectory,
+            driver="driver-1",
+            command="ftstab run here.yaml",
+        )
+        (job,) = plan.jobs
+        return context, job
+
+    def train(self, *steps: int, **search: Any) -> tuple[list[int], dict[str, Outcome]]:
+        """The updates that were made, and the outcomes by setting."""
+        events: list[Event] = []
+        given = self.job(*steps, **search)
+        run_job(*given, events.append)
+        assert not [e.message for e in events if e.kind == "failed"]
+        found = {o.setting: o for o in self.records.outcomes(given[1].key)}
+        return [e.step for e in events if e.kind == "update"], found
+
+
+@pytest.fixture
+def searched(tmp_path: Path, tiny_model: Path) -> Searched:
+    return Searched(tmp_path, tiny_model)
+
+
+def test_an_ask_for_more_steps_goes_on_where_the_trajectory_ended(
+    searched: Searched, tmp_path: Path, tiny_model: Path
+) -> None:
+    assert searched.train(3)[0] == [1, 2, 3]
+    updates, found = searched.train(3, 6)
+    assert updates == [4, 5, 6]
+    updates, found = searched.train(3, 6, 9)
+    assert updates == [7, 8, 9]
+    # As if it had been trained in one go.
+    whole, known = Searched(tmp_path / "whole", tiny_model).train(9)
+    assert whole == [*range(1, 10)]
+    assert measured(found) == measured(known)
+    hashes = {key: outcome.record["weights_sha256"] for key, outcome in found.items()}
+    assert hashes == {key: outcome.record["weights_sha256"] for key, outcome in known.items()}
+
+
+def test_a_state_is_kept_only_while_more_steps_may_be_asked(searched: Searched) -> None:
+    (_, job) = searched.job(3)
+    searched.train(3)
+    assert searched.records.latest_state(job.key) is not None
+    searched.train(3, 9)
+    assert searched.records.latest_state(job.key) is None
+
+
+def test_without_states_it_is_trained_from_the_start(searched: Searched) -> None:
+    (_, job) = searched.job(3)
+    searched.train(3, keep_states=False)
+    assert searched.records.latest_state(job.key) is None
+    assert searched.train(3, 6, keep_states=False)[0] == [1, 2, 3, 4, 5, 6]
