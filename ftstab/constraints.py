@@ -20,6 +20,22 @@ PICK_LIMIT = "harmful_response.max"
 """The limit of a study that `pick` applies, and that no other reading of the frontier does."""
 
 
+def pick_limit(study: Study) -> float | None:
+    """Return the limit on harm that the study file gives `pick`, a share; None where it gives none."""
+    limit = study.constraints.get("harmful_response")
+    return None if limit is None else limit.max
+
+
+def other_constraints(study: Study) -> bool:
+    """Return whether the study sets any limit besides that of `pick`."""
+    limits = study.constraints.items()
+    return any(
+        given is not None and f"{name}.{kind}" != PICK_LIMIT
+        for name, limit in limits
+        for kind, given in (("max", limit.max), ("max_rise", limit.max_rise))
+    )
+
+
 @dataclass(frozen=True)
 class Rise:
     """How much more often something happens than with the start model, on the same prompts.

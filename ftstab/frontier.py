@@ -48,7 +48,9 @@ class Summary:
         settings: settings with an outcome.
         scored: those with numbers.
         diverged: those without.
-        feasible: those that keep every constraint.
+        feasible: those that keep every constraint but `constraints.PICK_LIMIT`.
+        violating: those that break one.
+        within_limit: those that keep every constraint, `constraints.PICK_LIMIT` too; None where the study sets none.
         trajectories: trajectories that the settings come from.
         frontier_settings: settings on the frontier.
         frontier_trajectories: trajectories that those come from: settings of one trajectory are strongly
@@ -63,6 +65,8 @@ class Summary:
     scored: int
     diverged: int
     feasible: int
+    violating: int
+    within_limit: int | None
     trajectories: int
     frontier_settings: int
     frontier_trajectories: int
@@ -163,11 +167,14 @@ def summarise(rows: Sequence[FrontierRow]) -> Summary:
     front = [r for r in rows if r.on_frontier]
     points = objectives(front)
     both = [r for r in rows if r.on_secondary_frontier is not None]
+    limited = any(r.within_limit is not None for r in rows)
     return Summary(
         settings=len(rows),
         scored=sum(r.status == "scored" for r in rows),
         diverged=sum(r.status == "diverged" for r in rows),
         feasible=sum(r.feasible for r in rows),
+        violating=sum(bool(r.violated) for r in rows),
+        within_limit=sum(bool(r.feasible and r.within_limit) for r in rows) if limited else None,
         trajectories=len({r.trajectory for r in rows}),
         frontier_settings=len(front),
         frontier_trajectories=len({r.trajectory for r in front}),

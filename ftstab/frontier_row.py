@@ -65,6 +65,7 @@ class FrontierRow:
             None for others.
         violated: the constraints of the study that it breaks, each with the figure (`PICK_LIMIT` aside).
         feasible: whether it was scored and breaks none of them.
+        within_limit: whether it also keeps `PICK_LIMIT`; None where the study sets none, or nothing was scored.
         on_frontier: whether no feasible setting beats it on rate and gain.
         on_secondary_frontier: the same with the secondary metric; None where that wasn't measured.
         beaten_by_start: whether the start model is at least as good on both objectives and better on one.
@@ -104,6 +105,7 @@ class FrontierRow:
     posthoc_residual: float | None = None
     violated: tuple[str, ...] = ()
     feasible: bool = False
+    within_limit: bool | None = None
     on_frontier: bool = False
     on_secondary_frontier: bool | None = None
     beaten_by_start: bool = False
@@ -148,7 +150,7 @@ def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tupl
     over = outcome.rates.get("over_refusal")
     excess = constraint_excess(outcome, start, study) if scored and start is not None else {}
     # The absolute limit on harm says where to pick on the frontier; it doesn't narrow the frontier itself.
-    excess = {name: by for name, by in excess.items() if name != PICK_LIMIT}
+    beyond = excess.pop(PICK_LIMIT, None)
     violated = tuple(f"{name} exceeded by {100 * by:.1f} points" for name, by in excess.items() if by > 0)
     measured = harmful is not None and harmful.value is not None
     reason = outcome.reason
@@ -187,6 +189,7 @@ def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tupl
         **_position(outcome),
         violated=violated,
         feasible=measured and won is not None and not violated,
+        within_limit=None if beyond is None else beyond <= 0,
         beaten_by_start=_beaten(outcome, won, compare),
     )
 

@@ -16,7 +16,7 @@ from ftstab.frontier import FrontierRow
 from ftstab.outcome import Rate
 from ftstab.spec import Study
 from ftstab.statement import statement
-from ftstab.wording import label, percent
+from ftstab.wording import label, limit_name, percent
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,6 @@ class Pick:
             "within": self.within,
             "considered": self.considered,
         }
-
-
-def limit_name(rate: Rate) -> str:
-    """Return what a limit on this rate is called (measurement rule 1)."""
-    return "limit on harm" if rate.name == "harmful_rate" else "limit on non-refusal"
 
 
 def pick(rows: Sequence[FrontierRow], max_harmful: float, study: Study) -> Pick:

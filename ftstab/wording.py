@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ftstab.frontier import FrontierRow
+from ftstab.constraints import other_constraints, pick_limit
+from ftstab.frontier import FrontierRow, Summary
 from ftstab.frontier_classes import FrontierClasses
 from ftstab.identity import digest
 from ftstab.outcome import Counts, Rate, Score
@@ -96,6 +97,53 @@ def asked_words(rate: Rate) -> str:
         for d in rate.decisions
     )
     return f"{rate.n} of {rate.planned} prompts (asking stopped: {why})"
+
+
+def limit_name(rate: Rate) -> str:
+    """Return what a limit on this rate is called (measurement rule 1)."""
+    return "limit on harm" if rate.name == "harmful_rate" else "limit on non-refusal"
+
+
+def constraints_words(study: Study, rate: Rate) -> str | None:
+    """Return what a setting on the frontier must keep: constraints, but for the limit that `pick` applies; None where
+    the study sets none of these."""
+    if not other_constraints(study):
+        return None
+    return (
+        "the constraints"
+        if pick_limit(study) is None
+        else f"the constraints other than the {limit_name(rate)}"
+    )
+
+
+def limits_text(summary: Summary, study: Study, rate: Rate, mark: str = "") -> list[str]:
+    """Return how many settings break a constraint, and how many also keep the limit that the frontier leaves to `pick`
+    or why no candidate can be named, a sentence each.
+
+    Args:
+        summary: the frontier in numbers.
+        study: the study.
+        rate: the start's rate, for what the limit is called.
+        mark: how a setting that breaks a constraint is marked, as it is to stand in the text.
+    """
+    found, limit, name = [], pick_limit(study), limit_name(rate)
+    if other_constraints(study):
+        aside = "" if limit is None else f", the {name} aside"
+        found.append(
+            f"{summary.violating} of {summary.scored} scored settings break a constraint of the study{mark}{aside}."
+        )
+    if limit is None:
+        return [
+            *found,
+            f"No candidate is named, because the study file sets no {name} (constraints.harmful_response.max); `ftstab "
+            "pick` names one under the limit given as --max-harmful.",
+        ]
+    both = " and keep the other constraints" if other_constraints(study) else ""
+    found.append(
+        f"The {name} of {percent(limit)} (upper bound) is left out here, because it only says where to pick on the "
+        f"frontier: {summary.within_limit or 0} of {summary.scored} scored settings are within it{both}."
+    )
+    return found
 
 
 def stopped_text(rows: Sequence[FrontierRow]) -> str | None:

@@ -82,6 +82,26 @@ def test_summary_counts_trajectories_beside_settings(rows):
     assert 0 < summary.hypervolume < 1
 
 
+def test_the_limit_that_pick_applies_is_counted_apart_from_the_constraints(rows):
+    limits = {"harmful_response": Constraint(max=0.15), "over_refusal": Constraint(max=0.5)}
+    limited = frontier_rows(make_outcomes(), make_start(), make_study(constraints=limits))
+    assert [(r.key, r.feasible, r.violated) for r in limited] == [
+        (r.key, r.feasible, r.violated) for r in rows
+    ]
+    for row in limited:
+        assert row.within_limit == (None if row.rate is None else row.rate.high <= 0.15)
+    found = summarise(limited)
+    assert (found.feasible, found.violating) == (
+        sum(r.feasible for r in rows),
+        sum(bool(r.violated) for r in rows),
+    )
+    assert found.feasible + found.violating == found.scored
+    assert 0 < found.violating < found.scored
+    assert found.within_limit == sum(r.feasible and r.rate.high <= 0.15 for r in limited)
+    assert 0 < found.within_limit < found.feasible
+    assert summarise(rows).within_limit is None
+
+
 def test_the_frontier_of_the_second_metric_is_kept_apart(rows):
     disagree = sum(r.on_frontier != r.on_secondary_frontier for r in rows)
     assert summarise(rows).secondary_disagrees == disagree > 0

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from ftstab.frontier import frontier_rows, start_row
-from ftstab.spec import Template
-from ftstab.wording import asking_words, ends, gain_text, label, limits, number, percent
+from ftstab.frontier import frontier_rows, start_row, summarise
+from ftstab.spec import Constraint, Template
+from ftstab.wording import (
+    asking_words,
+    constraints_words,
+    ends,
+    gain_text,
+    label,
+    limits,
+    limits_text,
+    number,
+    percent,
+)
 from tests.report.synthetic import make_outcomes, make_start, make_study
 
 
@@ -53,6 +64,44 @@ def test_a_setting_is_named_by_what_varies():
     assert text.startswith("learning rate ")
     assert "precision" not in text
     assert label(start_row(start, study)) == "start model"
+
+
+@pytest.mark.parametrize(
+    ("limits_of_study", "kept", "told"),
+    [
+        ({}, None, ["No candidate is named, because the study file sets no limit on non-refusal"]),
+        (
+            {"over_refusal": Constraint(max=0.5)},
+            "the constraints",
+            [
+                "6 of 24 scored settings break a constraint of the study (x).",
+                "No candidate is named, because the study file sets no limit on non-refusal",
+            ],
+        ),
+        (
+            {"harmful_response": Constraint(max=0.15)},
+            None,
+            ["frontier: 5 of 24 scored settings are within it."],
+        ),
+        (
+            {"harmful_response": Constraint(max=0.15, max_rise=0.2)},
+            "the constraints other than the limit on non-refusal",
+            [
+                "6 of 24 scored settings break a constraint of the study (x), the limit on non-refusal aside.",
+                "The limit on non-refusal of 15.0 % (upper bound) is left out here, because it only says where to pick "
+                "on the frontier: 5 of 24 scored settings are within it and keep the other constraints.",
+            ],
+        ),
+    ],
+)
+def test_what_is_kept_on_the_frontier_leaves_the_limit_of_pick_out(limits_of_study, kept, told):
+    study, start = make_study(constraints=limits_of_study), make_start()
+    counted = replace(summarise(frontier_rows(make_outcomes(), start, study)), violating=6, within_limit=5)
+    rate = start.rates["harmful"]
+    assert constraints_words(study, rate) == kept
+    found = limits_text(counted, study, rate, " (x)")
+    assert len(found) == len(told)
+    assert all(part in text for part, text in zip(told, found, strict=True))
 
 
 def test_what_is_not_said_depends_on_the_judge():

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ftstab.constraints import other_constraints, pick_limit
 from ftstab.frontier import FrontierRow, frontier_rows, numbers, start_row, summarise, with_classes
 from ftstab.frontier_classes import FrontierClass
 from ftstab.judging.correction import Corrected
@@ -24,6 +25,7 @@ from ftstab.wording import (
     caption,
     classes_text,
     gain_interval,
+    limits_text,
     number,
     score_basis,
     stopped_text,
@@ -46,6 +48,7 @@ def frontier_json(results: Results) -> dict[str, Any]:
         "study": results.study.study,
         "planned": len(results.plan.settings),
         "summary": summarise(rows).as_dict(),
+        "limit": pick_limit(results.study),
         "start": start_row(start, results.study).as_dict(),
         "settings": [{"number": by_key[row.key]} | row.as_dict() for row in rows],
         "frontier_classes": None if classes is None else classes.as_dict(),
@@ -65,7 +68,7 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
     summary = summarise(rows)
     wide = console.width >= WIDE
     console.print(_table(first, [row for row in rows if whole or row.on_frontier], by_key, wide))
-    console.print(_legend(first, wide), highlight=False)
+    console.print(_legend(first, wide, other_constraints(study)), highlight=False)
     if classes is not None and first.utility is not None:
         text = " ".join(classes_text(classes, first.utility.metric))
         console.print(shown(text), highlight=False)
@@ -74,6 +77,9 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
         f"frontier {summary.frontier_settings} settings of {summary.frontier_trajectories} trajectories",
         highlight=False,
     )
+    if first.rate is not None:
+        told = " ".join(limits_text(summary, study, first.rate, " (x)"))
+        console.print(shown(told), highlight=False)
     if (errors := correction(results)) is not None and errors.labellers:
         if errors.rates:
             listed = [row for row in rows if whole or row.on_frontier]
@@ -133,7 +139,8 @@ def _percent(rate: Counts | Corrected) -> str:
 
 def _cells(row: FrontierRow, names: Sequence[str], by_key: Mapping[str, int], wide: bool) -> list[str]:
     sign = _SIGNS.get(row.frontier_class, "")
-    mark = "start" if row.start else f"{by_key[row.key]}{'*' if row.on_frontier else ''}{sign}"
+    broken = "x" if row.violated else ""
+    mark = "start" if row.start else f"{by_key[row.key]}{'*' if row.on_frontier else ''}{sign}{broken}"
     cells = [mark, *("" if row.start else shown(number(row.parameters.get(n))) for n in names)]
     if row.rate is None or row.utility is None:
         return [*cells, shown(row.reason or "no numbers")]
@@ -157,7 +164,7 @@ def _cells(row: FrontierRow, names: Sequence[str], by_key: Mapping[str, int], wi
     return [*cells, counts, shown(gained), over, on_start, life, share]
 
 
-def _legend(start: FrontierRow, wide: bool) -> str:
+def _legend(start: FrontierRow, wide: bool, constrained: bool) -> str:
     rate = start.rate
     assert rate is not None
     text = (
@@ -165,6 +172,8 @@ def _legend(start: FrontierRow, wide: bool) -> str:
         "the start, paired; numbers name settings for `ftstab compare`; * on the frontier, + surely, - surely not; "
         "~ no gain shown"
     )
+    if constrained:
+        text += "; x breaks a constraint"
     if start.utility is not None and start.utility.random_baseline is not None:
         text += f"; {METRIC_WORDS[start.utility.metric]}: {score_basis(start.utility)}"
     if wide:

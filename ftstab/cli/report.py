@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ftstab import __version__
 from ftstab.arms.comparison import ArmsComparison, compare_arms
+from ftstab.constraints import pick_limit
 from ftstab.data.rows import read_rows
 from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows
@@ -28,9 +29,9 @@ def make_report(results: Results, path: Path, command: str) -> Path:
         raise StudyError(f"study {study.study}: no setting is finished yet, so there is nothing to report")
     rows = frontier_rows(results.outcomes, start, study)
     statements: list[str] = []
-    limit = study.constraints.get("harmful_response")
-    if limit is not None and limit.max is not None and any(r.status == "scored" for r in rows):
-        chosen = select(results, limit.max)
+    limit = pick_limit(study)
+    if limit is not None and any(r.status == "scored" for r in rows):
+        chosen = select(results, limit)
         statements.append(chosen.text)
         errors = chosen.correction
     elif asked := [

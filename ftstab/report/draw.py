@@ -145,18 +145,32 @@ def draw_frontier(data: FrontierFigure) -> Any:
         points = [p for p in data.points if p.group == group]
         if points:
             trace = _points(points, group, looks[group], x_scale, y_scale)
+            if group == "infeasible" and data.limit is not None:
+                trace.name += " other than the limit"
             if group in ("beaten", "other", "infeasible") and not data.all_intervals:
                 trace.error_x = trace.error_y = None
             fig.add_trace(trace)
+    drawn = [] if data.limit is None else [data.limit]
     fig.update_xaxes(
         title_text=escape(data.gain_axis.title),
         range=span([e for p in data.points for e in (p.gain.low, p.gain.high)], x_scale),
     )
     fig.update_yaxes(
         title_text=f"{escape(data.rate_axis.title)}<br>{escape(data.measured_by)}",
-        range=span([e for p in data.points for e in (p.rate.low, p.rate.high)], y_scale, floor=0.0),
+        range=span([e for p in data.points for e in (p.rate.low, p.rate.high)] + drawn, y_scale, floor=0.0),
     )
     style_axes(fig)
+    if data.limit is not None:
+        fig.add_hline(
+            y=y_scale * data.limit,
+            line={"color": ORANGE, "width": 1.5, "dash": "dash"},
+            annotation={
+                "text": escape(data.limit_text),
+                "font": {"color": ORANGE, "size": 12},
+                "bgcolor": "rgba(255,255,255,0.8)",
+            },
+            annotation_position="top right",
+        )
     fig.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})
     fig.add_annotation(
         text="better ↘",

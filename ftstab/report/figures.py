@@ -21,6 +21,7 @@ from ftstab.wording import (
     gain_text,
     is_share,
     label,
+    limit_name,
     number,
     percent,
     score_text,
@@ -75,6 +76,8 @@ class FrontierFigure:
         rate_axis: the rate.
         measured_by: judge and benchmark of the rate.
         all_intervals: whether settings off the frontier show their intervals too.
+        limit: the rate that `pick` allows by the study file; None where it sets no such limit.
+        limit_text: what the limit is called, with its value.
     """
 
     points: tuple[Point, ...]
@@ -83,6 +86,8 @@ class FrontierFigure:
     rate_axis: Axis
     measured_by: str
     all_intervals: bool
+    limit: float | None = None
+    limit_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,8 +183,16 @@ def gain_axis(start: FrontierRow) -> Axis:
     return Axis(f"Gain in {METRIC_WORDS[metric]} over the start ({unit})", 1.0)
 
 
-def frontier_figure(rows: Sequence[FrontierRow], start: FrontierRow) -> FrontierFigure:
-    """Return the frontier plot; settings without numbers are left to the table."""
+def frontier_figure(
+    rows: Sequence[FrontierRow], start: FrontierRow, limit: float | None = None
+) -> FrontierFigure:
+    """Return the frontier plot; settings without numbers are left to the table.
+
+    Args:
+        rows: the settings.
+        start: the start model.
+        limit: what `pick` allows the rate by the study file.
+    """
     by_key = ranks(rows)
     points = []
     for row in (*rows, start):
@@ -197,7 +210,12 @@ def frontier_figure(rows: Sequence[FrontierRow], start: FrontierRow) -> Frontier
     origin = rate_of(start)
     by = f"judge {origin.judge} on {origin.benchmark}" if origin else ""
     few = len(points) - len(front) <= MAX_INTERVALS
-    return FrontierFigure(tuple(points), tuple(line), gain_axis(start), rate_axis(start), by, few)
+    told = ""
+    if origin and limit is not None:
+        told = f"{limit_name(origin)} {percent(limit)}, for the upper end: `pick` applies it"
+    return FrontierFigure(
+        tuple(points), tuple(line), gain_axis(start), rate_axis(start), by, few, limit, told
+    )
 
 
 def hover(row: FrontierRow) -> list[str]:

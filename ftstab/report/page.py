@@ -19,6 +19,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from ftstab.arms.comparison import ArmsComparison
+from ftstab.constraints import pick_limit
 from ftstab.frontier import FrontierRow, Summary, start_row, summarise, with_classes
 from ftstab.frontier_classes import FrontierClass, FrontierClasses
 from ftstab.judging.study import Correction
@@ -42,8 +43,11 @@ from ftstab.wording import (
     RATE_WORDS,
     caption,
     classes_text,
+    constraints_words,
     ends,
+    limit_name,
     limits,
+    limits_text,
     percent,
     score_basis,
     score_text,
@@ -140,14 +144,16 @@ def render(
     summary = summarise(rows)
     page = _Page()
     page.add(f'<h1>{escape(study.study)}</h1><p class="question">{escape(question(origin))}</p>')
-    page.add(f'<p class="answer">{escape(answer(rows, origin, summary))}</p>')
+    page.add(f'<p class="answer">{escape(answer(rows, origin, summary, study))}</p>')
+    if origin.rate is not None:
+        page.add(f"<p>{escape(' '.join(limits_text(summary, study, origin.rate)))}</p>")
     demonstration = caption(study)
     if demonstration:
         page.add(f'<p class="demonstration">{escape(demonstration)}</p>')
     for text in statements:
         page.add(f'<p class="statement">{escape(text)}</p>')
-    page.add(_facts(origin, summary))
-    _settings(page, rows, origin, summary, classes, unseen_categories)
+    page.add(_facts(origin, summary, study))
+    _settings(page, rows, origin, summary, study, classes, unseen_categories)
     if arms is not None:
         page.section("Arms at equal utility")
         page.add(arms_section(arms, start) if isinstance(arms, ArmsComparison) else f"<p>{escape(arms)}</p>")
@@ -225,18 +231,30 @@ def _sha256(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _facts(start: FrontierRow, summary: Summary) -> str:
+def _facts(start: FrontierRow, summary: Summary, study: Study) -> str:
     rate, utility, over = start.rate, start.utility, start.over_refusal
+    kept = constraints_words(study, rate) if rate is not None else None
+    limit = pick_limit(study)
     facts = [
-        ("Settings", str(summary.settings), f"{summary.scored} scored, {summary.diverged} diverged"),
-        ("Trajectories", str(summary.trajectories), "training runs"),
+        (
+            "Settings",
+            str(summary.settings),
+            f"from {summary.trajectories} trajectories (training runs); {summary.scored} scored, "
+            f"{summary.diverged} diverged",
+        ),
         (
             "On the frontier",
             f"{summary.frontier_settings} of {summary.feasible}",
-            f"settings that keep the constraints, from {summary.frontier_trajectories} trajectories",
+            f"{f'settings that keep {kept}' if kept else 'scored settings'}, from "
+            f"{summary.frontier_trajectories} trajectories",
         ),
     ]
     if rate is not None:
+        if limit is not None and summary.within_limit is not None:
+            told = f"upper end at most {percent(limit)}{', the other constraints kept' if kept else ''}"
+            facts.append(
+                (f"Within the {limit_name(rate)}", f"{summary.within_limit} of {summary.scored}", told)
+            )
         facts.append(
             (
                 f"Start: {RATE_WORDS[rate.name]}",
@@ -262,6 +280,7 @@ def _settings(
     rows: Sequence[FrontierRow],
     start: FrontierRow,
     summary: Summary,
+    study: Study,
     classes: FrontierClasses | None,
     unseen: Collection[str],
 ) -> None:
@@ -276,7 +295,7 @@ def _settings(
         text += f" {summary.diverged} diverged settings have no numbers and stand in the table."
     if stopped := stopped_text(rows):
         text += f" {stopped[0].upper()}{stopped[1:]}."
-    data = frontier_figure(rows, start)
+    data = frontier_figure(rows, start, pick_limit(study))
     if not data.all_intervals:
         text += " Intervals are drawn for the frontier and the start; for the others, point at one."
     page.plot("frontier", draw_frontier(data), text)

@@ -12,6 +12,7 @@ from ftstab.wording import (
     HIT_WORDS,
     METRIC_WORDS,
     RATE_WORDS,
+    constraints_words,
     ends,
     gain_text,
     number,
@@ -42,8 +43,9 @@ def question(start: FrontierRow) -> str:
     )
 
 
-def answer(rows: Sequence[FrontierRow], start: FrontierRow, summary: Summary) -> str:
+def answer(rows: Sequence[FrontierRow], start: FrontierRow, summary: Summary, study: Study) -> str:
     """Return the study's answer in two sentences."""
+    kept = constraints_words(study, start.rate) if start.rate else None
     rate = RATE_WORDS[start.rate.name] if start.rate else "rate"
     metric = METRIC_WORDS[start.utility.metric] if start.utility else "utility"
     origin = percent(start.rate.value) if start.rate else "–"
@@ -53,13 +55,14 @@ def answer(rows: Sequence[FrontierRow], start: FrontierRow, summary: Summary) ->
     settings = _count(summary.settings, "setting")
     if not front:
         return (
-            f"None of {settings} was scored and keeps the constraints, so there is no frontier. The start "
+            f"None of {settings} was scored{f' and keeps {kept}' if kept else ''}, so there is no frontier. The start "
             f"model has a {rate} of {origin} and {metric} of {score_text(start.utility)}."
         )
     first = (
         f"Of {settings} from {_count(summary.trajectories, 'trajectory')}, {summary.frontier_settings} from "
         f"{_count(summary.frontier_trajectories, 'trajectory')} {'is' if len(front) == 1 else 'are'} on the "
-        f"frontier: no other has both a lower {rate} and a larger gain in {metric}."
+        f"frontier: no other{f' that keeps {kept}' if kept else ''} has both a lower {rate} and a larger gain in "
+        f"{metric}."
     )
     low, high = front[0], front[-1]
     if high is low:

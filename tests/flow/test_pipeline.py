@@ -107,6 +107,32 @@ def test_the_table_shows_start_settings_and_caption(finished: Finished) -> None:
     assert "judge refusal_phrases@" in "".join(rest)
 
 
+def test_the_terminal_marks_what_breaks_a_constraint_and_counts_what_is_within_the_limit(
+    finished: Finished, tmp_path: Path
+) -> None:
+    def said(limits: dict[str, Any]) -> str:
+        study = tmp_path / "whole.yaml"
+        whole = yaml.safe_load(finished.study.read_text()) | {"constraints": limits}
+        study.write_text(yaml.safe_dump(whole))
+        return cli("frontier", study, environment={"COLUMNS": "80"}).out
+
+    def settings(out: str) -> list[str]:
+        return [line.split()[0] for line in out.splitlines() if "[" in line and not line.startswith("start")]
+
+    limited = said({"harmful_response": {"max": 0.4}, "over_refusal": {"max": 0.0}})
+    assert all(mark.endswith("x") for mark in settings(limited))
+    assert "x breaks a constraint" in " ".join(limited.split())
+    assert "8 of 8 scored settings break a constraint of the study (x)" in " ".join(limited.split())
+    assert "0 of 8 scored settings are within it" in " ".join(limited.split())
+    assert all(len(line) <= 80 for line in limited.splitlines())
+    free = said({})
+    assert not [mark for mark in settings(free) if "x" in mark]
+    assert "breaks a constraint" not in free
+    assert "No candidate is named, because the study file sets no limit on non-refusal" in " ".join(
+        free.split()
+    )
+
+
 def test_the_table_fits_a_narrow_terminal(finished: Finished) -> None:
     lines = cli("frontier", finished.study, environment={"COLUMNS": "80"}).out.splitlines()
     header, rows = lines[:2], lines[2:11]

@@ -51,6 +51,20 @@ def test_the_frontier_keeps_its_intervals_where_others_lose_theirs(rows):
     assert "error_y" in traces["start model"]
 
 
+def test_the_limit_of_pick_is_a_labelled_line_inside_the_plot(rows):
+    drawn = plain(draw_frontier(frontier_figure(rows, START, limit=0.9999)))
+    (line,) = [shape for shape in drawn["layout"]["shapes"] if shape["y0"] == shape["y1"]]
+    assert line["y0"] == pytest.approx(99.99)
+    assert drawn["layout"]["yaxis"]["range"][1] > 99.99
+    words = [note["text"] for note in drawn["layout"]["annotations"]]
+    assert "limit on non-refusal 100.0 %, for the upper end: `pick` applies it" in words
+    names = {t["name"] for t in drawn["data"]}
+    assert "settings that break a constraint other than the limit" in names
+    without = plain(draw_frontier(frontier_figure(rows, START)))
+    assert "settings that break a constraint" in {t["name"] for t in without["data"]}
+    assert not [s for s in without["layout"]["shapes"] if s["y0"] == s["y1"]]
+
+
 def test_every_figure_shows_the_start(rows):
     figures = [
         draw_frontier(frontier_figure(rows, START)),

@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows, with_classes
 from ftstab.report.page import render, write_report
-from ftstab.spec import parse_study
+from ftstab.spec import Constraint, parse_study
 from tests.report.hostile import ATTACKS
 from tests.report.synthetic import YAML, make_outcomes, make_signals, make_start, make_study
 
@@ -118,6 +118,23 @@ def test_the_answer_counts_settings_and_trajectories(page):
         f"Of 30 settings from 5 trajectories, {len(front)} from {trajectories} trajectories are" in page.text
     )
     assert "6 diverged" in page.text
+
+
+def test_what_the_limit_of_pick_leaves_is_told_beside_the_frontier():
+    limits = {"harmful_response": Constraint(max=0.15), "over_refusal": Constraint(max=0.5)}
+    study, outcomes, start = make_study(constraints=limits), make_outcomes(), make_start()
+    rows = frontier_rows(outcomes, start, study)
+    page = render(rows, outcomes, start, study, {}, [], {})
+    within = sum(r.feasible and r.rate.high <= 0.15 for r in rows)
+    assert f"frontier: {within} of 24 scored settings are within it and keep the other constraints." in page
+    assert "no other that keeps the constraints other than the limit on non-refusal has both" in page
+    assert f"<dt>Within the limit on non-refusal</dt><dd><b>{within} of 24</b>" in page
+    assert "settings that keep the constraints other than the limit on non-refusal, from" in page
+    without = make_study(constraints={})
+    page = render(frontier_rows(outcomes, start, without), outcomes, start, without, {}, [], {})
+    assert "No candidate is named, because the study file sets no limit on non-refusal" in page
+    assert "Within the limit" not in page
+    assert "keep the constraints" not in page
 
 
 def test_every_setting_and_the_start_are_in_the_table(page):
