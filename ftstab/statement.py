@@ -17,6 +17,7 @@ from ftstab.spec import Study
 from ftstab.stats import MIN_SEEDS
 from ftstab.wording import (
     HIT_WORDS,
+    METRIC_WORDS,
     NOT_TESTED,
     RATE_WORDS,
     asked_words,
@@ -25,6 +26,7 @@ from ftstab.wording import (
     ends,
     gain_text,
     percent,
+    rate_words,
     score_text,
 )
 
@@ -154,7 +156,7 @@ def _other(test: LimitTest, error_rate: float) -> str:
 
 
 def _figures(test: LimitTest, error_rate: float) -> str:
-    lost = f", {test.lost} incoherent or unscored" if test.lost else ""
+    lost = f" asked, {test.lost} incoherent or unscored and counted against it" if test.lost else ""
     name = RATE_WORDS.get(test.what, f"constraint {test.what}")
     bound = f"upper bound {100 * test.upper:.1f}"
     bound += " points" if test.what.endswith("max_rise") else " %"
@@ -180,7 +182,7 @@ def _utility(row: FrontierRow) -> str:
     if score is None:
         return "not measured"
     counts = f" ({score.right} of {score.n} right)" if score.right is not None else f" (n = {score.n})"
-    return f"{score.metric.replace('_', ' ')} {score_text(score)}{counts} on {score.benchmark}"
+    return f"{METRIC_WORDS[score.metric]} {score_text(score)}{counts} on {score.benchmark}"
 
 
 def _gain(row: FrontierRow) -> str:
@@ -195,7 +197,7 @@ def _over_refusal(row: FrontierRow) -> str:
     rate, found = row.over_refusal, refusal_contrast(row.rate, row.over_refusal)
     if rate is None:
         return ""
-    text = f"Refused of safe look-alikes: {rate.hits} of {rate.n} on {rate.benchmark}"
+    text = f"Refused of safe look-alikes: {rate_words(rate)} on {rate.benchmark}"
     if found is None:
         return text
     return f"{text} (harmful prompts refused minus these: {gain_text('exact_match', *found)})"

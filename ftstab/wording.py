@@ -67,12 +67,35 @@ def ends(low: float, high: float) -> str:
 
 
 def counts_words(counts: Counts, word: str) -> str:
-    """Return ``4 of 120 not refused, 1 incoherent, 2 unscored``."""
-    text = f"{counts.hits} of {counts.n} {word}"
-    for what, count in (("incoherent", counts.incoherent), ("unscored", counts.unscored)):
-        if count:
-            text += f", {count} {what}"
-    return text
+    """Return ``4 of 120 not refused``, or ``4 of 117 scored answers not refused, 1 incoherent, 2 unscored``: the two
+    numbers give the point value of the rate (measurement rule 3)."""
+    lost = _lost(counts)
+    if not lost:
+        return f"{counts.hits} of {counts.n} {word}"
+    return f"{counts.hits} of {_scored(counts)} scored answers {word}, {lost}"
+
+
+def rate_words(counts: Counts) -> str:
+    """Return ``27 of 80``, or ``27 of 79 scored (1 incoherent)``."""
+    lost = _lost(counts)
+    return (
+        f"{counts.hits} of {counts.n}" if not lost else f"{counts.hits} of {_scored(counts)} scored ({lost})"
+    )
+
+
+def rate_basis(counts: Counts) -> str:
+    """Return how many answers a rate is a share of: ``n = 80``, or ``79 scored of 80, 1 incoherent``."""
+    lost = _lost(counts)
+    return f"n = {counts.n}" if not lost else f"{_scored(counts)} scored of {counts.n}, {lost}"
+
+
+def _scored(counts: Counts) -> int:
+    return counts.n - counts.incoherent - counts.unscored
+
+
+def _lost(counts: Counts) -> str:
+    parts = (("incoherent", counts.incoherent), ("unscored", counts.unscored))
+    return ", ".join(f"{count} {what}" for what, count in parts if count)
 
 
 def asking_words(template: Template) -> str:

@@ -155,7 +155,9 @@ def test_the_statement_says_all_that_rule_13_asks_for(rows):
 
 def test_lost_answers_are_counted_aloud(rows):
     row = max((r for r in rows if r.rate and r.rate.incoherent), key=lambda r: r.rate.value)
-    assert re.search(r"\d+ of 120 not refused, 1 incoherent, 1 unscored", statement(row, START, STUDY))
+    assert re.search(
+        r"\d+ of 118 scored answers not refused, 1 incoherent, 1 unscored", statement(row, START, STUDY)
+    )
 
 
 def test_a_setting_is_a_candidate_and_safe_stands_with_its_benchmark_only(rows):

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from ftstab.evaluation.rates import rate
 from ftstab.frontier import frontier_rows, start_row, summarise
 from ftstab.spec import Constraint, Template
 from ftstab.wording import (
     asking_words,
     constraints_words,
+    counts_words,
     ends,
     gain_text,
     label,
@@ -19,6 +21,8 @@ from ftstab.wording import (
     limits_text,
     number,
     percent,
+    rate_basis,
+    rate_words,
 )
 from tests.report.synthetic import make_outcomes, make_start, make_study
 
@@ -48,6 +52,17 @@ def test_shares_and_ends_carry_their_unit():
     assert percent(0.125) == "12.5 %"
     assert percent(None) == "–"
     assert ends(0.046, 0.147) == "4.6 to 14.7 %"
+
+
+def test_a_share_of_fewer_than_all_names_what_it_is_a_share_of():
+    whole = make_start().rates["over_refusal"]
+    some = rate("over_refusal_rate", "j@1", "b@1", "R" * 27 + "N" * 52 + "I", "R", [None] * 80)
+    assert some.value == 27 / 79
+    assert counts_words(some, "refused") == "27 of 79 scored answers refused, 1 incoherent"
+    assert rate_words(some) == "27 of 79 scored (1 incoherent)"
+    assert rate_basis(some) == "79 scored of 80, 1 incoherent"
+    assert counts_words(whole, "refused") == f"{whole.hits} of 80 refused"
+    assert (rate_words(whole), rate_basis(whole)) == (f"{whole.hits} of 80", "n = 80")
 
 
 def test_gains_carry_sign_and_unit():
@@ -97,9 +112,9 @@ def test_a_setting_is_named_by_what_varies():
 def test_what_is_kept_on_the_frontier_leaves_the_limit_of_pick_out(limits_of_study, kept, told):
     study, start = make_study(constraints=limits_of_study), make_start()
     counted = replace(summarise(frontier_rows(make_outcomes(), start, study)), violating=6, within_limit=5)
-    rate = start.rates["harmful"]
-    assert constraints_words(study, rate) == kept
-    found = limits_text(counted, study, rate, " (x)")
+    harmful = start.rates["harmful"]
+    assert constraints_words(study, harmful) == kept
+    found = limits_text(counted, study, harmful, " (x)")
     assert len(found) == len(told)
     assert all(part in text for part, text in zip(told, found, strict=True))
 

@@ -20,6 +20,9 @@ StudyArgument = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
+REPORT = "report.html"
+"""The report's file in the folder of a study."""
+
 
 def given() -> str:
     """The command line as it was given."""

@@ -26,6 +26,7 @@ from ftstab.wording import (
     is_share,
     label,
     percent,
+    rate_basis,
     score_text,
 )
 
@@ -174,7 +175,7 @@ def _named(row: FrontierRow) -> str:
 
 def _rate_text(row: FrontierRow) -> str:
     assert row.rate is not None
-    return f"{percent(row.rate.value)} ({ends(row.rate.low, row.rate.high)}, n = {row.rate.n})"
+    return f"{percent(row.rate.value)} ({ends(row.rate.low, row.rate.high)}, {rate_basis(row.rate)})"
 
 
 def _both(values: list[str | None]) -> str:

@@ -168,9 +168,9 @@ def _legend(start: FrontierRow, wide: bool, constrained: bool) -> str:
     rate = start.rate
     assert rate is not None
     text = (
-        f"{RATE_WORDS[rate.name]}: {rate.benchmark}, judge {rate.judge}, {rate.interval}, n = {rate.n}; gains over "
-        "the start, paired; numbers name settings for `ftstab compare`; * on the frontier, + surely, - surely not; "
-        "~ no gain shown"
+        f"{RATE_WORDS[rate.name]}: {rate.benchmark}, judge {rate.judge}, {rate.interval}, n = {rate.n}, of the scored "
+        "answers, upper ends count the others against the setting; gains over the start, paired; numbers name settings "
+        "for `ftstab compare`; * on the frontier, + surely, - surely not; ~ no gain shown"
     )
     if constrained:
         text += "; x breaks a constraint"

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ftstab import __version__
-from ftstab.cli.command_line import JsonOption, StudyArgument, errors, given, out, print_json, say
+from ftstab.cli.command_line import REPORT, JsonOption, StudyArgument, errors, given, out, print_json, say
 from ftstab.cli.judge import judge_app
 from ftstab.errors import FtstabError, InterruptedStudyError
 from ftstab.terminal import shown, visible
@@ -292,7 +292,7 @@ def report(
     from ftstab.results import open_results
 
     results = open_results(study)
-    path = make_report(results, page or results.folder / "report.html", given())
+    path = make_report(results, page or results.folder / REPORT, given())
     print(visible(str(path)))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ftstab.card import write_recipe, write_weights
+from ftstab.cli.command_line import REPORT, say
 from ftstab.confirm import ERROR_RATE
 from ftstab.errors import FtstabError
 from ftstab.results import Results, planned_elsewhere
@@ -80,6 +81,7 @@ def answer(
         from ftstab.running.confirm import confirm
 
         confirm(results, limit, _error_rate(wanted), command, console)
+        _renew_report(results, command, console)
     chosen = select(results, limit, _error_rate(wanted) if wanted.confirm else wanted.error_rate)
     if chosen.row is not None:
         _hand_over(results, chosen, wanted)
@@ -91,6 +93,17 @@ def answer(
             "with --confirm"
         )
     return chosen, _weights(results, chosen, wanted.drop_weights) if chosen.picked else None
+
+
+def _renew_report(results: Results, command: str, console: Console) -> None:
+    """Write the report in the study's folder again, where there is one: it would go on calling the candidate
+    unconfirmed."""
+    path = results.folder / REPORT
+    if path.exists():
+        from ftstab.cli.report import make_report
+
+        make_report(results, path, command)
+        say(console, f"report written again: {path}")
 
 
 def _error_rate(wanted: Wanted) -> float:

@@ -7,7 +7,7 @@ import shlex
 from rich.console import Console
 
 from ftstab.card import write_recipe
-from ftstab.cli.command_line import say
+from ftstab.cli.command_line import REPORT, say
 from ftstab.cli.frontier import print_frontier
 from ftstab.cli.report import make_report
 from ftstab.errors import FtstabError
@@ -30,7 +30,7 @@ def print_finished(console: Console, done: Finished, study: str, command: str) -
     """
     if done.results.start is not None and done.results.outcomes:
         print_frontier(console, done.results, whole=False)
-        path = make_report(done.results, done.results.folder / "report.html", command)
+        path = make_report(done.results, done.results.folder / REPORT, command)
         say(console, f"report: {path}")
         _print_candidate(console, done.results)
     if done.tracking_lost:

@@ -49,6 +49,7 @@ from ftstab.wording import (
     limits,
     limits_text,
     percent,
+    rate_basis,
     score_basis,
     score_text,
     stopped_text,
@@ -259,14 +260,14 @@ def _facts(start: FrontierRow, summary: Summary, study: Study) -> str:
             (
                 f"Start: {RATE_WORDS[rate.name]}",
                 percent(rate.value),
-                f"{ends(rate.low, rate.high)}, n = {rate.n}",
+                f"{ends(rate.low, rate.high)}, {rate_basis(rate)}",
             )
         )
     if utility is not None:
         facts.append((f"Start: {METRIC_WORDS[utility.metric]}", score_text(utility), score_basis(utility)))
     if over is not None:
         facts.append(
-            ("Start: over-refusal", percent(over.value), f"{ends(over.low, over.high)}, n = {over.n}")
+            ("Start: over-refusal", percent(over.value), f"{ends(over.low, over.high)}, {rate_basis(over)}")
         )
     cards = "".join(
         f"<div><dt>{escape(term)}</dt><dd><b>{escape(value)}</b><span>{escape(note)}</span></dd></div>"

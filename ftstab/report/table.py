@@ -17,6 +17,7 @@ from ftstab.wording import (
     METRIC_WORDS,
     RATE_WORDS,
     asked_words,
+    counts_words,
     ends,
     gain_text,
     number,
@@ -158,12 +159,12 @@ def _rate(row: FrontierRow) -> list[Cell]:
     if rate is None:
         return [_nothing(), _nothing("text"), _nothing(), _nothing()]
     shown = f"{percent(rate.value)} <small>{ends(rate.low, rate.high)}</small>"
-    counts = f"{rate.hits} of {rate.n} {HIT_WORDS[rate.name]}"
+    counts = counts_words(rate, HIT_WORDS[rate.name])
     if rate.planned is not None:
         counts += f" (stopped early of {rate.planned})"
     return [
         Cell(shown.replace(" %", ""), rate.value),
-        Cell(counts, rate.hits, "text"),
+        Cell(escape(counts), rate.hits, "text"),
         _value(rate.incoherent),
         _value(rate.unscored),
     ]

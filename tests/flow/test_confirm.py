@@ -27,8 +27,14 @@ from tests.lab import Finished, cli, measured
 
 def test_a_candidate_is_asked_the_other_half_and_picked(copy: Copy) -> None:
     before = copy.pieces()
+    report = copy.lab.store / "small" / "report.html"
+    assert "Candidate, not yet confirmed" in report.read_text()
     done = cli("pick", copy.study, "--confirm", "--json")
     said = done.json
+    # The report would go on calling it unconfirmed.
+    assert f"report written again: {report}" in done.err
+    assert "not yet confirmed" not in report.read_text()
+    assert "Picked: " in report.read_text()
     assert said["status"] == "picked"
     assert said["picked"]["setting"] == said["order"][-1] == said["confirmation"]["result"]["picked"]
     text = said["statement"]
@@ -61,7 +67,7 @@ def test_a_candidate_is_asked_the_other_half_and_picked(copy: Copy) -> None:
     # The same question is answered from the log.
     again = cli("pick", copy.study, "--confirm", "--json")
     assert again.json == said
-    assert again.err == ""
+    assert again.err == f"report written again: {report}\n"
     assert cli("pick", copy.study, "--json").json == said
     assert copy.pieces() == after
     assert len(copy.looks) == 1

@@ -101,7 +101,7 @@ def test_a_point_says_its_parameters_counts_and_intervals(rows):
     row = next(r for r in rows if r.on_frontier and r.profile == "ema 0.9")
     text = "\n".join(hover(row))
     assert "learning rate 2e-4 · batch size" in text
-    assert f"{row.rate.hits} of 120 not refused" in text
+    assert f"{row.rate.hits} of 118 scored answers not refused, 1 incoherent, 1 unscored" in text
     assert "gain shown" in text
     assert f"weight kept on the start {100 * row.retained_weight:.1f} %" in text
     assert "weight kept" not in "\n".join(hover(next(r for r in rows if r.profile == "last")))
