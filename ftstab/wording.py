@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from ftstab.constraints import other_constraints, pick_limit
 from ftstab.frontier import FrontierRow, Summary
-from ftstab.frontier_classes import FrontierClasses
+from ftstab.frontier_classes import FrontierClass, FrontierClasses
 from ftstab.identity import digest
 from ftstab.outcome import Counts, Rate, Score
 from ftstab.spec import Study, Template
@@ -18,6 +19,11 @@ RATE_WORDS = {
     "over_refusal_rate": "over-refusal rate",
 }
 HIT_WORDS = {"non_refusal_rate": "not refused", "harmful_rate": "harmful", "over_refusal_rate": "refused"}
+CLASS_WORDS: dict[FrontierClass, str] = {
+    "surely on": "surely on the frontier",
+    "possibly on": "possibly on the frontier",
+    "surely not": "surely not on the frontier",
+}
 METRIC_WORDS = {
     "exact_match": "exact match",
     "held_out_loss": "held-out loss",
@@ -54,6 +60,11 @@ def number(value: object) -> str:
         digits, power = f"{value:.3e}".split("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
     return f"{value:.4g}"
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences of a text of ours, for whoever shows them as lines."""
+    return re.split(r"(?<=\.) (?=[A-Z])", text)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -141,7 +152,7 @@ def constraints_words(study: Study, rate: Rate) -> str | None:
 
 def limits_text(summary: Summary, study: Study, rate: Rate, mark: str = "") -> list[str]:
     """Return how many settings break a constraint, and how many also keep the limit that the frontier leaves to `pick`
-    or why no candidate can be named, a sentence each.
+    a sentence each.
 
     Args:
         summary: the frontier in numbers.
@@ -156,17 +167,21 @@ def limits_text(summary: Summary, study: Study, rate: Rate, mark: str = "") -> l
             f"{summary.violating} of {summary.scored} scored settings break a constraint of the study{mark}{aside}."
         )
     if limit is None:
-        return [
-            *found,
-            f"No candidate is named, because the study file sets no {name} (constraints.harmful_response.max); `ftstab "
-            "pick` names one under the limit given as --max-harmful.",
-        ]
+        return found
     both = " and keep the other constraints" if other_constraints(study) else ""
     found.append(
         f"The {name} of {percent(limit)} (upper bound) is left out here, because it only says where to pick on the "
         f"frontier: {summary.within_limit or 0} of {summary.scored} scored settings are within it{both}."
     )
     return found
+
+
+def no_candidate_text(rate: Rate) -> str:
+    """Return why no candidate is named in a study whose file gives `pick` no limit, and how to have one named."""
+    return (
+        f"No candidate is named, because the study file sets no {limit_name(rate)} (constraints.harmful_response.max); "
+        "`ftstab pick` names one under the limit given as --max-harmful."
+    )
 
 
 def stopped_text(rows: Sequence[FrontierRow]) -> str | None:
@@ -264,8 +279,9 @@ def caption(study: Study) -> str | None:
     return DEMONSTRATION if study.base.model == BUILTIN_MODEL else DEMONSTRATION.replace("135M ", "")
 
 
-def classes_text(found: FrontierClasses, metric: str) -> list[str]:
-    """Return what the classes of a frontier say and rest on, a sentence each (measurement rule 9)."""
+def classes_text(found: FrontierClasses, metric: str, shares: bool = True) -> list[str]:
+    """Return what the classes of a frontier say and rest on, a sentence each (measurement rule 9); ``shares``: whether
+    the shares of the resamples are shown beside them."""
     scale, digits = (100, 1) if is_share(metric) else (1, 3)
     unit = GAIN_UNITS[metric]
     about = (
@@ -274,7 +290,7 @@ def classes_text(found: FrontierClasses, metric: str) -> list[str]:
         else f"recipes: means over seeds {', '.join(map(str, found.seeds))}"
     )
     given = "" if found.margin_given else ", one standard error of a paired difference"
-    return [
+    text = [
         f"With probability {percent(found.level, 0)} no class of the study is wrong, over prompts like these; about "
         f"{about}.",
         "A setting is beaten by one that is at least as good on both objectives and better by more than "
@@ -284,9 +300,13 @@ def classes_text(found: FrontierClasses, metric: str) -> list[str]:
         "bounds the truth lies; possibly on: the rest.",
         f"Simultaneous paired bounds of {found.compared} settings on both objectives, critical value "
         f"{found.critical:.2f}.",
-        f"Share: of {found.resamples} resamples of the prompts, those in which the point values put a setting on the "
-        "frontier; near-copies split it between them, so it is no probability of anything.",
     ]
+    if shares:
+        text.append(
+            f"Share: of {found.resamples} resamples of the prompts, those in which the point values put a setting on "
+            "the frontier; near-copies split it between them, so it is no probability of anything."
+        )
+    return text
 
 
 def limits(study: Study, rate_name: str) -> list[str]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ftstab.constraints import other_constraints, pick_limit
+from ftstab.demonstrations import apart, undemonstrated
+from ftstab.errors import FtstabError
 from ftstab.frontier import FrontierRow, frontier_rows, numbers, start_row, summarise, with_classes
 from ftstab.frontier_classes import FrontierClass
+from ftstab.frontier_row import as_plain
 from ftstab.judging.correction import Corrected
 from ftstab.judging.study import Correction, correction
 from ftstab.judging.wording import corrected_words, correction_text
 from ftstab.outcome import Counts
 from ftstab.results import Results
+from ftstab.spec import Study
 from ftstab.terminal import shown
 from ftstab.wording import (
     GAIN_UNITS,
@@ -26,6 +31,7 @@ from ftstab.wording import (
     classes_text,
     gain_interval,
     limits_text,
+    no_candidate_text,
     number,
     score_basis,
     stopped_text,
@@ -44,18 +50,51 @@ def frontier_json(results: Results) -> dict[str, Any]:
     rows = frontier_rows(results.outcomes, start, results.study)
     by_key = numbers(rows)
     rows, classes = with_classes(rows, results.outcomes, results.study)
+    without, unknown = _undemonstrated(results)
+    named = start.rates["harmful"].by_category
+    first = start_row(start, results.study)
     return {
         "study": results.study.study,
         "planned": len(results.plan.settings),
         "summary": summarise(rows).as_dict(),
         "limit": pick_limit(results.study),
-        "start": start_row(start, results.study).as_dict(),
-        "settings": [{"number": by_key[row.key]} | row.as_dict() for row in rows],
+        "start": first.as_dict() | _apart(first, without, results.study),
+        "settings": [
+            {"number": by_key[row.key]} | row.as_dict() | _apart(row, without, results.study) for row in rows
+        ],
+        "harm_categories": {
+            "demonstrated": sorted(set(named) - without) if without else None,
+            "undemonstrated": sorted(without) if without else None,
+            "unknown_because": unknown,
+        },
         "frontier_classes": None if classes is None else classes.as_dict(),
         "judge_correction": None if (found := correction(results)) is None else found.as_dict(),
         "record": start.record,
         "command": results.about.get("command"),
     }
+
+
+def _undemonstrated(results: Results) -> tuple[set[str], str | None]:
+    """The harm categories without refusal demonstrations; none, and why, where that isn't known."""
+    start, base_dir = results.need_start(), Path(results.about["base_dir"])
+    try:
+        found = undemonstrated(results.study, base_dir, start.rates["harmful"].by_category)
+    except FtstabError as error:
+        return set(), str(error)
+    if found:
+        return found, None
+    if results.study.base.align is None:
+        return set(), "the study has no alignment stage"
+    return (
+        set(),
+        "every category has demonstrations, or the alignment rows name theirs otherwise or not at all",
+    )
+
+
+def _apart(row: FrontierRow, without: set[str], study: Study) -> dict[str, Any]:
+    """The rate over the categories with demonstrations, and over those without, each pooled (measurement rule 23)."""
+    found = apart(row.rate, without, study.evaluation.interval)
+    return {"by_demonstrations": None if found is None else as_plain(found)}
 
 
 def print_frontier(console: Console, results: Results, whole: bool) -> None:
@@ -70,7 +109,7 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
     console.print(_table(first, [row for row in rows if whole or row.on_frontier], by_key, wide))
     console.print(_legend(first, wide, other_constraints(study)), highlight=False)
     if classes is not None and first.utility is not None:
-        text = " ".join(classes_text(classes, first.utility.metric))
+        text = " ".join(classes_text(classes, first.utility.metric, shares=wide))
         console.print(shown(text), highlight=False)
     console.print(
         f"{summary.scored} of {len(results.plan.settings)} settings measured, {summary.diverged} diverged; on the "
@@ -78,8 +117,11 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
         highlight=False,
     )
     if first.rate is not None:
-        told = " ".join(limits_text(summary, study, first.rate, " (x)"))
-        console.print(shown(told), highlight=False)
+        told = limits_text(summary, study, first.rate, " (x)")
+        if pick_limit(study) is None:
+            told.append(no_candidate_text(first.rate))
+        for text in told:
+            console.print(shown(text), highlight=False)
     if (errors := correction(results)) is not None and errors.labellers:
         if errors.rates:
             listed = [row for row in rows if whole or row.on_frontier]
@@ -178,5 +220,5 @@ def _legend(start: FrontierRow, wide: bool, constrained: bool) -> str:
         text += f"; {METRIC_WORDS[start.utility.metric]}: {score_basis(start.utility)}"
     if wide:
         text += "; n (incoherent, unscored); on start: share of the average that is still the start model"
-        text += "; share: of resamples"
+        text += "; share: of the resamples of the prompts, those in which its values put it on the frontier"
     return shown(text)

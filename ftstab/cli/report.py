@@ -7,7 +7,7 @@ from pathlib import Path
 from ftstab import __version__
 from ftstab.arms.comparison import ArmsComparison, compare_arms
 from ftstab.constraints import pick_limit
-from ftstab.data.rows import read_rows
+from ftstab.demonstrations import undemonstrated
 from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows
 from ftstab.judging.study import correction
@@ -16,6 +16,7 @@ from ftstab.report.page import write_report
 from ftstab.results import Results
 from ftstab.selection import select
 from ftstab.stability import stability_of
+from ftstab.wording import no_candidate_text
 
 
 def make_report(results: Results, path: Path, command: str) -> Path:
@@ -43,11 +44,11 @@ def make_report(results: Results, path: Path, command: str) -> Path:
         errors = chosen.correction
     else:
         errors = correction(results)
-    made_with = {
-        "ftstab": __version__,
-        "command": command,
-        "study run with": results.about.get("command", ""),
-    }
+    if not statements and limit is None:
+        statements.append(no_candidate_text(start.rates["harmful"]))
+    ran = results.about.get("command", "")
+    commands = {"Study run with": ran, "Report written with": command}
+    made_with = {"ftstab": __version__} | ({"Run with": command} if command == ran else commands)
     path = path.absolute()
     signals = results.signals()
     write_report(
@@ -59,7 +60,7 @@ def make_report(results: Results, path: Path, command: str) -> Path:
         path,
         statements,
         made_with,
-        _unseen(results),
+        undemonstrated(study, Path(results.about["base_dir"]), start.rates["harmful"].by_category),
         errors,
         _arms(results),
         stability_of(study, results.plan, results.outcomes, start, signals),
@@ -77,12 +78,3 @@ def _arms(results: Results) -> ArmsComparison | str | None:
         return compare_arms(results, arms, strict=False)
     except StudyError as error:
         return str(error)
-
-
-def _unseen(results: Results) -> set[str]:
-    """Categories of harmful prompts that no refusal demonstration of the alignment stage is from."""
-    align, start = results.study.base.align, results.need_start()
-    if align is None or "harmful" not in start.rates:
-        return set()
-    shown = read_rows(align.data, Path(results.about["base_dir"]), needs_response=True)
-    return set(start.rates["harmful"].by_category) - {row.category for row in shown.rows if row.category}

@@ -8,6 +8,7 @@ from ftstab.arms.comparison import ArmsComparison
 from ftstab.arms.words import COMPUTE_HEADERS, VERDICTS, basis, compute_cells, points
 from ftstab.outcome import Outcome
 from ftstab.report.escape import escape
+from ftstab.report.style import scroll_box
 
 _HEADERS = (
     "arm",
@@ -64,7 +65,7 @@ def arms_section(found: ArmsComparison, start: Outcome) -> str:
 def _table(label: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f'<th scope="col" class="text">{escape(h)}</th>' for h in headers)
     body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    return (
+    return scroll_box(
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )

@@ -34,14 +34,16 @@ HARM_SCALE = [[0.0, "#fff7ec"], [0.35, "#fdbb84"], [0.7, "#d7541f"], [1.0, "#7f1
 GAIN_SCALE = [[0.0, "#8c510a"], [0.25, "#dfc27d"], [0.5, "#f7f7f7"], [0.75, "#80b8d8"], [1.0, "#08519c"]]
 NAMES: dict[Group, str] = {
     "beaten": "surely not on the frontier",
-    "other": "settings beaten by another",
+    "other": "beaten by point values, but not surely",
     "infeasible": "settings that break a constraint",
-    "frontier": "frontier, numbered by gain",
+    "frontier": "on the frontier by point values, numbered by gain",
     "sure": "surely on the frontier",
     "start": "start model",
 }
 
 
+POOLED = ("with demonstrations", "without them †")
+"""What the categories with and without refusal demonstrations are called where they are pooled."""
 TITLE_WIDTH = 112
 """Characters that the titles of a row of panels may take together."""
 TOP_LEGEND = {"y": 1.0, "yref": "container", "yanchor": "top"}
@@ -303,7 +305,8 @@ def draw_categories(data: CategoryFigure) -> Any:
     """Draw rates by category with intervals: a panel per frontier member, the start in each."""
     members: Sequence[CategoryMember | None] = data.members or (None,)
     down, across = grid(len(members))
-    each, gap = 25 * len(data.categories) + 20, 88
+    whole = POOLED[: len(data.start.pooled)]
+    each, gap = 25 * (len(data.categories) + len(whole)) + 20, 88
     fig = make_subplots(
         rows=down,
         cols=across,
@@ -318,20 +321,25 @@ def draw_categories(data: CategoryFigure) -> Any:
         fig.add_trace(_category_trace(data, data.start, -0.17, show=i == 0), row=row, col=column)
         if member is not None:
             fig.add_trace(_category_trace(data, member, 0.17, show=i == 0), row=row, col=column)
-    names = [f"{c} †" if c in data.unseen else c for c in data.categories]
+    names = [f"<b>{escape(name)}</b>" for name in whole]
+    names += [escape(f"{c} †" if c in data.unseen else c) for c in data.categories]
+    if whole:
+        fig.add_hline(y=len(whole) - 0.5, line={"color": GREY, "width": 1}, row="all", col="all")
     fig.update_layout(**figure(down * (each + gap) + 70, margin={"l": 64, "r": 20, "t": 96, "b": 60}))
     fig.update_layout(legend=TOP_LEGEND)
     style_axes(fig)
     fig.update_xaxes(range=[-3, 103], tickvals=[0, 25, 50, 75, 100])
-    fig.update_yaxes(
-        tickvals=list(range(len(names))), ticktext=[escape(n) for n in names], range=[len(names) - 0.4, -0.6]
-    )
+    fig.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.4, -0.6])
     fig.update_annotations(font_size=12)
     return fig
 
 
 def _category_trace(data: CategoryFigure, who: CategoryMember, shift: float, show: bool) -> Any:
-    known = [(i, c, who.counts[c]) for i, c in enumerate(data.categories) if c in who.counts]
+    whole = list(zip(POOLED, who.pooled, strict=False))
+    known = [(i, c, n) for i, (c, n) in enumerate(whole)]
+    known += [
+        (i, c, who.counts[c]) for i, c in enumerate(data.categories, start=len(whole)) if c in who.counts
+    ]
     points = [(i, c, n, Measured(n.value, n.low, n.high)) for i, c, n in known if n.value is not None]
     start = who.rank is None
     color = GREY if start else BLUE

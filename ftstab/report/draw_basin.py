@@ -14,7 +14,7 @@ from ftstab.stability.basin import BasinPoint
 
 MEASURES = (
     ("safety_loss", "Safety loss (nats)", 1.0),
-    ("rate", "Harmful responses (%)", 100.0),
+    ("rate", "Harmful-response rate (%)", 100.0),
 )
 _AXES = {
     "random": "Random direction (share of each filter's norm)",

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from ftstab.report.draw import PALETTE, TOP_LEGEND, figure, lines_of, style_axes, wrapped
 from ftstab.report.draw_harm import Plot
-from ftstab.report.draw_runs import SYMBOLS
+from ftstab.report.draw_runs import SYMBOLS, log_ticks
 from ftstab.report.escape import escape
 from ftstab.stability import Exponents, IsoHarm, Rise
 from ftstab.stability.rise import recipe_words
@@ -122,14 +122,17 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
                             lines_of((f"learning rate {number(x)}", f"{y:.1f} steps")) for x, y in points
                         ],
                         hoverinfo="text",
-                        name=f"{percent(curve.level, 0)} harmful responses",
+                        name=f"harmful-response rate {percent(curve.level, 0)}",
                         legendgroup=str(look),
                         showlegend=mode == "markers" and column == 1,
                     ),
                     row=1,
                     col=column,
                 )
-    fig.update_xaxes(type="log", title_text="Learning rate")
+    ticks = log_ticks(min(c.learning_rate for c in reached), max(c.learning_rate for c in reached))
+    fig.update_xaxes(
+        type="log", title_text="Learning rate", tickvals=ticks, ticktext=[number(t) for t in ticks]
+    )
     fig.update_yaxes(rangemode="tozero")
     fig.update_yaxes(title_text="Steps until the level is reached", row=1, col=1)
     fig.update_layout(**figure(380, margin={"l": 64, "r": 20, "t": 92, "b": 56}))
@@ -139,7 +142,7 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
     missed = sum(s is None for curve in data for c in curve.crossings for s in c.steps.values())
     bent = max(c.bent for c in reached)
     text = (
-        "After how many steps last weights reach a rate of harmful responses: a mark per seed, the line through their "
+        "After how many steps last weights reach a harmful-response rate: a mark per seed, the line through their "
         "medians; between measured steps a monotone cubic. Point estimates."
     )
     if missed:

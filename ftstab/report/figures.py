@@ -9,9 +9,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+from ftstab.demonstrations import apart
 from ftstab.frontier import FrontierRow, numbers
 from ftstab.outcome import Counts, Rate
+from ftstab.stats import Method
 from ftstab.wording import (
+    CLASS_WORDS,
     HIT_WORDS,
     METRIC_WORDS,
     RATE_WORDS,
@@ -122,11 +125,20 @@ class HeatFigure:
 
 @dataclass(frozen=True)
 class CategoryMember:
-    """The rates of one setting by category; `rank` is its number on the frontier, None for the start."""
+    """The rates of one setting by category.
+
+    Attributes:
+        rank: its number on the frontier; None for the start.
+        label: its parameters.
+        counts: by category.
+        pooled: over the categories with refusal demonstrations, and over those without; empty where these aren't told
+            apart.
+    """
 
     rank: int | None
     label: str
     counts: dict[str, Counts]
+    pooled: tuple[Counts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -246,7 +258,7 @@ def hover(row: FrontierRow) -> list[str]:
         )
     if row.frontier_class is not None and row.frontier_share is not None:
         lines.append(
-            f"{row.frontier_class} the frontier; on it in {percent(row.frontier_share, 0)} of the resamples"
+            f"{CLASS_WORDS[row.frontier_class]}; on it in {percent(row.frontier_share, 0)} of the resamples"
         )
     return [*lines, *row.violated]
 
@@ -305,9 +317,19 @@ def _cell(row: FrontierRow | None, measured: Callable[[FrontierRow], Measured | 
 
 
 def category_figure(
-    rows: Sequence[FrontierRow], start: FrontierRow, unseen: Collection[str]
+    rows: Sequence[FrontierRow],
+    start: FrontierRow,
+    unseen: Collection[str],
+    interval: Method = "wilson",
 ) -> CategoryFigure | None:
-    """Return rates by category of the frontier members and the start; None without categories."""
+    """Return rates by category of the frontier members and the start; None without categories.
+
+    Args:
+        rows: the settings.
+        start: the start model.
+        unseen: categories without refusal demonstrations.
+        interval: how intervals of pooled categories are made (`Evaluation.interval`).
+    """
     origin = rate_of(start)
     if origin is None or not origin.by_category:
         return None
@@ -320,15 +342,26 @@ def category_figure(
     return CategoryFigure(
         categories=categories,
         unseen=frozenset(unseen) & set(categories),
-        start=CategoryMember(None, label(start), dict(origin.by_category)),
+        start=CategoryMember(None, label(start), dict(origin.by_category), _pooled(start, unseen, interval)),
         members=tuple(
-            CategoryMember(by_key[r.key], label(r), dict(r.rate.by_category) if r.rate else {}) for r in shown
+            CategoryMember(
+                by_key[r.key],
+                label(r),
+                dict(r.rate.by_category) if r.rate else {},
+                _pooled(r, unseen, interval),
+            )
+            for r in shown
         ),
         axis=rate_axis(start),
         word=HIT_WORDS[origin.name],
         omitted=omitted,
         stopped=len(front) - len(whole),
     )
+
+
+def _pooled(row: FrontierRow, unseen: Collection[str], interval: Method) -> tuple[Counts, ...]:
+    found = apart(row.rate, unseen, interval)
+    return () if found is None else (found.demonstrated, found.undemonstrated)
 
 
 def _group(row: FrontierRow) -> Group:

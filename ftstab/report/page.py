@@ -32,9 +32,9 @@ from ftstab.report.draw_rise import iso_harm_plot, rise_plot
 from ftstab.report.draw_runs import draw_averages, draw_stability, draw_steps
 from ftstab.report.escape import escape, script_json
 from ftstab.report.figures import category_figure, frontier_figure, heat_figures, measured_rate
-from ftstab.report.record import answer, question, record
+from ftstab.report.record import answer, question, record, shared_fields
 from ftstab.report.runs import Signals, average_figure, stability_figure, step_figure
-from ftstab.report.style import CSS, SCRIPT
+from ftstab.report.style import CSS, SCRIPT, scroll_box
 from ftstab.report.table import outcome_table
 from ftstab.spec import Study
 from ftstab.stability import Stability
@@ -52,6 +52,7 @@ from ftstab.wording import (
     rate_basis,
     score_basis,
     score_text,
+    sentences,
     stopped_text,
 )
 
@@ -146,13 +147,15 @@ def render(
     page = _Page()
     page.add(f'<h1>{escape(study.study)}</h1><p class="question">{escape(question(origin))}</p>')
     page.add(f'<p class="answer">{escape(answer(rows, origin, summary, study))}</p>')
-    if origin.rate is not None:
-        page.add(f"<p>{escape(' '.join(limits_text(summary, study, origin.rate)))}</p>")
+    if origin.rate is not None and (told := " ".join(limits_text(summary, study, origin.rate))):
+        page.add(f"<p>{escape(told)}</p>")
     demonstration = caption(study)
     if demonstration:
         page.add(f'<p class="demonstration">{escape(demonstration)}</p>')
     for text in statements:
-        page.add(f'<p class="statement">{escape(text)}</p>')
+        lead, *rest = sentences(text)
+        lines = "".join(f"<li>{escape(line)}</li>" for line in rest)
+        page.add(f'<div class="statement"><p>{escape(lead)}</p>{f"<ul>{lines}</ul>" if lines else ""}</div>')
     page.add(_facts(origin, summary, study))
     _settings(page, rows, origin, summary, study, classes, unseen_categories)
     if arms is not None:
@@ -168,11 +171,13 @@ def render(
     if errors is not None and errors.labellers:
         told = " ".join(correction_text(errors))
         page.add(f'<p class="note"><b>The judge\'s own errors.</b> {escape(told)}</p>')
-    page.add(outcome_table(rows, origin, errors))
+    page.add(outcome_table(rows, origin, errors, unseen_categories, study.evaluation.interval))
     page.section("How it was measured")
-    pairs = record(rows, outcomes, start, study, made_with)
-    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(value)}</dd>" for term, value in pairs)
-    page.add(f'<dl class="record">{terms}</dl>')
+    page.add(_terms(record(rows, start, study, made_with)))
+    if fields := shared_fields(start, outcomes):
+        page.add(
+            f"<details><summary>{len(fields)} fields of the settings' records</summary>{_terms(fields)}</details>"
+        )
     page.section("What this doesn't say")
     name = start.rates["harmful"].name
     page.add("<ul>" + "".join(f"<li>{escape(text)}</li>" for text in limits(study, name)) + "</ul>")
@@ -204,8 +209,12 @@ class _Page:
         height = int(plain["layout"]["height"])
         size = f"height:{height}px;min-width:{narrowest}px"
         self.add(
-            f'<figure><div class="pan"><div class="plot" id="{name}" role="img" style="{size}" '
-            f'aria-label="{escape(text)}"></div></div><figcaption>{escape(text)}</figcaption></figure>'
+            "<figure>"
+            + scroll_box(
+                f'<div class="pan"><div class="plot" id="{name}" role="img" style="{size}" '
+                f'aria-label="{escape(text)}"></div></div>'
+            )
+            + f"<figcaption>{escape(text)}</figcaption></figure>"
         )
 
     def html(self, title: str) -> str:
@@ -230,6 +239,11 @@ class _Page:
 
 def _sha256(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _terms(pairs: Sequence[tuple[str, str]]) -> str:
+    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(value)}</dd>" for term, value in pairs)
+    return f'<dl class="record">{terms}</dl>'
 
 
 def _facts(start: FrontierRow, summary: Summary, study: Study) -> str:
@@ -299,6 +313,15 @@ def _settings(
     data = frontier_figure(rows, start, pick_limit(study))
     if not data.all_intervals:
         text += " Intervals are drawn for the frontier and the start; for the others, point at one."
+    if classes is not None:
+        text += (
+            " The line joins the settings that no other beats by the values measured. A grey dot is beaten by these "
+            "values only: within its bounds it may be on the frontier (possibly on)."
+        )
+    if data.limit is not None:
+        text += (
+            " The upper end of a setting's interval must not lie above the dashed line for `pick` to name it."
+        )
     page.plot("frontier", draw_frontier(data), text)
     notes = [
         f"Hypervolume {summary.hypervolume:.3f}: the area between the frontier and the reference point (rate "
@@ -316,8 +339,8 @@ def _settings(
         count = Counter(row.frontier_class for row in rows)
         names: tuple[FrontierClass, ...] = ("surely on", "possibly on", "surely not")
         told = ", ".join(f"{count[name]} {name}" for name in names)
-        text = " ".join(classes_text(classes, start.utility.metric))
-        page.add(f'<p class="note"><b>How sure: {escape(told)}.</b> {escape(text)}</p>')
+        lines = "".join(f"<li>{escape(line)}</li>" for line in classes_text(classes, start.utility.metric))
+        page.add(f'<div class="note"><b>How sure: {escape(told)}.</b><ul>{lines}</ul></div>')
     heat = heat_figures(rows, start)
     if heat:
         page.section("Learning rate × batch size")
@@ -331,7 +354,7 @@ def _settings(
             text += f" {grids.omitted} grids are left out here; the table has them."
         squares = len(grids.panels[0]) * len(grids.learning_rates)
         page.plot(f"heat-{grids.quantity}", draw_heat(grids), text, max(PANELS, 70 * squares + 150))
-    categories = category_figure(rows, start, unseen)
+    categories = category_figure(rows, start, unseen, study.evaluation.interval)
     if categories is not None:
         page.section("Categories of harmful prompts")
         most = max(c.n for c in categories.start.counts.values())
@@ -344,6 +367,10 @@ def _settings(
             text += f" {categories.stopped} frontier members stopped early and have no rates by category."
         if categories.unseen:
             text += " † no refusal demonstrations of this category in the alignment rows."
+        if categories.start.pooled:
+            text += (
+                " In bold: all prompts of the categories with demonstrations, and of those without, pooled."
+            )
         if categories.omitted:
             text += f" {categories.omitted} frontier members are left out here."
         page.plot("categories", draw_categories(categories), text, PANELS)

@@ -75,7 +75,6 @@ def answer(rows: Sequence[FrontierRow], start: FrontierRow, summary: Summary, st
 
 def record(
     rows: Sequence[FrontierRow],
-    outcomes: Sequence[Outcome],
     start: Outcome,
     study: Study,
     made_with: Mapping[str, str],
@@ -137,8 +136,20 @@ def record(
                 "; ".join(_constraint(n, c.max, c.max_rise) for n, c in study.constraints.items()),
             )
         )
-    shared = _shared([start, *(o for o in outcomes if o.status == "scored")])
-    return found + sorted(shared.items()) + [(k, v) for k, v in made_with.items()]
+    return found + [(k, v) for k, v in made_with.items()]
+
+
+def shared_fields(start: Outcome, outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
+    """Return what the records of the start and of all scored settings say alike and `record` doesn't, by field; what
+    differs between settings stays in the store."""
+    flat = [_flat(o.record) for o in (start, *outcomes) if o.start or o.status == "scored"]
+    first = flat[0]
+    told = ("command", "decoding.", "split.", "template.")
+    return sorted(
+        (k, v)
+        for k, v in first.items()
+        if not k.startswith(told) and all(other.get(k) == v for other in flat)
+    )
 
 
 def _fixed(rows: Sequence[FrontierRow]) -> str:
@@ -163,16 +174,6 @@ def _constraint(name: str, most: float | None, rise: float | None) -> str:
 
 def _source(source: Source) -> str:
     return source.location + (f" at {source.revision}" if source.revision else "")
-
-
-def _shared(outcomes: Sequence[Outcome]) -> dict[str, str]:
-    """What all records say alike and the study doesn't; what differs between settings stays in the store."""
-    flat = [_flat(o.record) for o in outcomes]
-    first = flat[0]
-    told = ("decoding.", "split.", "template.")
-    return {
-        k: v for k, v in first.items() if not k.startswith(told) and all(other.get(k) == v for other in flat)
-    }
 
 
 def _flat(value: Any, path: str = "") -> dict[str, str]:

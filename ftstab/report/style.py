@@ -1,6 +1,15 @@
-"""The style sheet and the script of the report, inlined into the page."""
+"""The style sheet and the script of the report, inlined into the page, and the box that both make scroll sideways."""
 
 from __future__ import annotations
+
+
+def scroll_box(inner: str) -> str:
+    """Return ``inner``, a `.scroll` or `.pan` element, with what shows that it is cut and where there is more."""
+    return (
+        '<div class="sideways"><p class="hint" aria-hidden="true">wider than the window: scroll it sideways '
+        f'(Shift and wheel) \u2194</p><div class="edge">{inner}</div></div>'
+    )
+
 
 CSS = """
 :root { color-scheme: light; --ink: #1a1a1a; --soft: #4d4d4d; --line: #dcdcdc; --blue: #0072B2; }
@@ -15,6 +24,9 @@ p { margin: .4rem 0 .8rem; max-width: 78ch; }
 .answer { font-size: 1.1rem; }
 .demonstration, .statement { border-left: 4px solid var(--blue); padding: .5rem .9rem; background: #f3f8fb;
   max-width: none; }
+.statement { margin: .8rem 0; } .statement p { margin: 0; max-width: none; font-weight: 600; }
+.statement ul, .note ul { margin: .3rem 0 0; padding-left: 1.2rem; } .note { margin: .4rem 0 .8rem; }
+details { margin-top: .8rem; } summary { cursor: pointer; font-size: .9rem; color: var(--soft); }
 .demonstration { border-color: #D55E00; background: #fdf4ee; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(156px, 1fr)); gap: 12px;
   margin: 1.2rem 0; }
@@ -27,6 +39,14 @@ dl { margin: 0; }
 figure { margin: .6rem 0 1.4rem; }
 figcaption, .note { font-size: .9rem; color: var(--soft); max-width: 90ch; }
 .pan { overflow-x: auto; }
+.hint { display: none; margin: 0 0 .2rem; font-size: .8rem; color: var(--blue); max-width: none; text-align: right; }
+.cut > .hint { display: block; }
+.edge { position: relative; }
+.edge::before, .edge::after { content: ""; position: absolute; top: 0; bottom: 0; width: 22px; z-index: 4;
+  pointer-events: none; opacity: 0; }
+.edge::before { left: 0; background: linear-gradient(to right, rgba(0, 0, 0, .22), transparent); }
+.edge::after { right: 0; background: linear-gradient(to left, rgba(0, 0, 0, .22), transparent); }
+.less > .edge::before, .more > .edge::after { opacity: 1; }
 .plot { width: 100%; overflow: hidden; }
 .scroll { overflow: auto; max-height: max(85vh, 1100px);
   border: 1px solid var(--line); border-radius: 6px; }
@@ -36,6 +56,11 @@ th.text, td.text { text-align: left; }
 td.wide { white-space: normal; min-width: 16rem; }
 thead th { position: sticky; top: 0; background: #f6f6f6; padding: 0; white-space: normal;
   vertical-align: bottom; border-bottom: 1px solid #bdbdbd; }
+thead th { z-index: 2; }
+#outcomes :is(th, td):first-child { position: sticky; left: 0; }
+#outcomes td:first-child { z-index: 1; background: #fff; box-shadow: 1px 0 0 #d0d0d0; }
+#outcomes thead th:first-child { z-index: 3; }
+#outcomes tr.frontier td:first-child { background: #eef6fb; } #outcomes tr.start td:first-child { background: #f6f6f6; }
 .plain thead th { padding: .4rem .6rem; }
 thead button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; width: 100%;
   text-align: inherit; padding: .4rem .6rem; cursor: pointer; }
@@ -63,7 +88,8 @@ td small { color: var(--soft); font-weight: 400; }
   table { font-size: 5.6pt; }
   th, td, thead button { padding: .15rem .2rem; } td, th { white-space: normal; } td.wide { min-width: 0; }
   .plot { min-width: 0 !important; } .pan { overflow: visible; }
-  .modebar-container { display: none; }
+  .modebar-container, .cut > .hint, summary { display: none; } .edge::before, .edge::after { display: none; }
+  #outcomes :is(th, td):first-child { position: static; }
 }
 """
 
@@ -81,10 +107,27 @@ SCRIPT = """
     return place;
   });
   const resize = (size) => plots.forEach((place) => Plotly.relayout(place, size));
-  addEventListener("beforeprint", () => resize({width: 680, autosize: false}));
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((part) => { part.open = true; });
+    resize({width: 680, autosize: false});
+  });
   addEventListener("afterprint", () => resize({width: null, autosize: true}));
 
+  document.querySelectorAll(".sideways").forEach((box) => {
+    const inner = box.querySelector(".scroll, .pan");
+    const look = () => {
+      const rest = inner.scrollWidth - inner.clientWidth;
+      box.classList.toggle("cut", rest > 2);
+      box.classList.toggle("more", rest - inner.scrollLeft > 2);
+      box.classList.toggle("less", inner.scrollLeft > 2);
+    };
+    inner.addEventListener("scroll", look, {passive: true});
+    const watch = new ResizeObserver(look);
+    [inner, inner.firstElementChild].forEach((part) => watch.observe(part));
+  });
+
   const table = document.getElementById("outcomes");
+  if (table === null) return;
   const body = table.tBodies[1];
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {

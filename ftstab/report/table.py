@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ftstab.constraints import Rise
+from ftstab.demonstrations import Apart, apart
 from ftstab.evaluation.contrast import Contrast
 from ftstab.frontier import FrontierRow, numbers
 from ftstab.judging.study import Correction
 from ftstab.report.escape import escape
+from ftstab.report.style import scroll_box
+from ftstab.stats import Method
 from ftstab.wording import (
     GAIN_UNITS,
     HIT_WORDS,
@@ -38,55 +41,75 @@ class Cell:
     css: str = ""
 
 
-def outcome_table(rows: Sequence[FrontierRow], start: FrontierRow, errors: Correction | None = None) -> str:
+def outcome_table(
+    rows: Sequence[FrontierRow],
+    start: FrontierRow,
+    errors: Correction | None = None,
+    unseen: Collection[str] = (),
+    interval: Method = "wilson",
+) -> str:
     """Return the table: the start in a body of its own that stays on top, then every setting.
 
     Args:
         rows: the settings.
         start: the start model.
         errors: what labels say of the judge: its corrected rates stand beside the raw ones.
+        unseen: harm categories without refusal demonstrations: pooled, they stand beside those with some.
+        interval: how intervals of pooled categories are made (`Evaluation.interval`).
     """
     errors = errors if errors is not None and errors.rates else None
     by_key = numbers(rows)
     names = rows[0].varied if rows else ()
-    columns = _headers(names, start, corrected=errors is not None)
+    halves = {row.key: apart(row.rate, unseen, interval) for row in (start, *rows)}
+    told_apart = halves[start.key] is not None
+    columns = _headers(names, start, errors is not None, told_apart)
     head = "".join(
         f'<th scope="col" aria-sort="none" class="{css}"><button type="button">{escape(title)}</button></th>'
         for title, css in columns
     )
     secondary = start.secondary is not None
-    first = _line(start, names, by_key, secondary, errors)
-    body = "".join(_line(row, names, by_key, secondary, errors) for row in rows)
-    return (
+
+    def line(row: FrontierRow) -> str:
+        pools = _apart(halves[row.key]) if told_apart else []
+        return _line(row, names, by_key, secondary, errors, pools)
+
+    first, body = line(start), "".join(map(line, rows))
+    return scroll_box(
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of all settings">'
         f'<table id="outcomes"><thead><tr>{head}</tr></thead><tbody>{first}</tbody>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def _headers(names: Sequence[str], start: FrontierRow, corrected: bool) -> list[tuple[str, str]]:
+def _headers(
+    names: Sequence[str], start: FrontierRow, corrected: bool, told_apart: bool
+) -> list[tuple[str, str]]:
     rate = RATE_WORDS[start.rate.name] if start.rate else "rate"
     metric = METRIC_WORDS[start.utility.metric] if start.utility else "utility"
     unit = GAIN_UNITS[start.utility.metric] if start.utility else ""
-    found = [("number", ""), ("on the frontier?", "text"), ("share of resamples, %", "")]
+    found = [("number", "")]
     found += [
         ("step" if n == "steps" else n.replace("_", " "), "text" if n == "averaging" else "") for n in names
     ]
     found += [
-        ("seed", ""),
         (f"{rate}{', raw' if corrected else ''}, %", ""),
         *([("corrected, %", "")] if corrected else []),
-        (metric, ""),
         (f"gain over the start, {unit}", ""),
-        ("shown?", "text"),
-    ]
-    found += [
+        (metric, ""),
+        ("on the frontier?", "text"),
         ("over-refusal, %", ""),
         ("rise, points", ""),
         (CONTRAST, ""),
         ("status", "text"),
-        ("counts", "text"),
+        ("gain shown?", "text"),
+        ("share of resamples, %", ""),
+        ("seed", ""),
     ]
+    if told_apart:
+        hit = HIT_WORDS[start.rate.name] if start.rate else "counted"
+        kinds = ("with refusal demonstrations", "without them †")
+        found += [(f"{hit}, categories {kind}, %", "") for kind in kinds]
+    found += [("counts", "text")]
     found += [("incoherent", ""), ("unscored", ""), ("right / wrong / refused", "")]
     found += [(METRIC_WORDS[start.secondary.metric], "")] if start.secondary else []
     found += [("weight kept on start, %", ""), ("half-life, updates", ""), ("incoherent at most, %", "")]
@@ -101,19 +124,15 @@ def _line(
     by_key: Mapping[str, int],
     secondary: bool,
     errors: Correction | None,
+    pools: Sequence[Cell],
 ) -> str:
     css = "start" if row.start else ("frontier" if row.on_frontier else ("" if row.feasible else "off"))
-    cells = [
-        _rank(row, by_key),
-        _class(row),
-        _share(row.frontier_share),
-        *(_parameter(row, n) for n in names),
-        _value(row.seed),
-    ]
+    cells = [_rank(row, by_key), *(_parameter(row, n) for n in names)]
     shown, *counts = _rate(row)
     score, gained, sure, split = _utility(row)
-    cells += [shown, *([] if errors is None else [_corrected(row, errors)]), score, gained, sure]
-    cells += [*_over_refusal(row), _status(row), *counts, split]
+    cells += [shown, *([] if errors is None else [_corrected(row, errors)]), gained, score, _class(row)]
+    cells += [*_over_refusal(row), _status(row), sure, _share(row.frontier_share), _value(row.seed)]
+    cells += [*pools, *counts, split]
     cells += [Cell(score_text(row.secondary), row.secondary.value if row.secondary else None)] * secondary
     cells += [
         _share(row.retained_weight),
@@ -140,6 +159,8 @@ def _rank(row: FrontierRow, by_key: Mapping[str, int]) -> Cell:
 
 
 def _class(row: FrontierRow) -> Cell:
+    if row.violated:
+        return Cell("breaks a constraint", "breaks a constraint", "text")
     if row.frontier_class is None:
         return _nothing("text")
     return Cell(row.frontier_class, row.frontier_class, "text")
@@ -167,6 +188,16 @@ def _rate(row: FrontierRow) -> list[Cell]:
         Cell(escape(counts), rate.hits, "text"),
         _value(rate.incoherent),
         _value(rate.unscored),
+    ]
+
+
+def _apart(found: Apart | None) -> list[Cell]:
+    """The rate over the categories with refusal demonstrations, and over those without."""
+    if found is None:
+        return [_nothing(), _nothing()]
+    return [
+        Cell(f"{percent(c.value)} <small>{ends(c.low, c.high)}</small>".replace(" %", ""), c.value)
+        for c in (found.demonstrated, found.undemonstrated)
     ]
 
 

@@ -75,6 +75,11 @@ def test_frontier_json_has_every_field(finished: Finished) -> None:
     assert said["start"]["rate"]["value"] == 0.0
     assert said["command"] == f"ftstab run {finished.study}"
     assert len(said["settings"]) == 8
+    assert said["limit"] == 0.4
+    within = [s for s in said["settings"] if s["feasible"] and s["rate"]["high"] <= 0.4]
+    assert said["summary"]["within_limit"] == len(within)
+    assert said["harm_categories"]["unknown_because"] == "the study has no alignment stage"
+    assert {s["by_demonstrations"] for s in said["settings"]} == {None}
     for setting in said["settings"]:
         assert setting["parameters"]["learning_rate"] in (3e-4, 3e-3)
         assert setting["parameters"]["batch_size"] == 4
@@ -128,9 +133,12 @@ def test_the_terminal_marks_what_breaks_a_constraint_and_counts_what_is_within_t
     free = said({})
     assert not [mark for mark in settings(free) if "x" in mark]
     assert "breaks a constraint" not in free
-    assert "No candidate is named, because the study file sets no limit on non-refusal" in " ".join(
-        free.split()
-    )
+    why = "No candidate is named, because the study file sets no limit on non-refusal"
+    assert why in " ".join(free.split())
+    page = tmp_path / "page.html"
+    assert cli("report", tmp_path / "whole.yaml", "--out", page).code == 0
+    assert why in page.read_text()
+    assert why not in (finished.lab.store / "whole" / "report.html").read_text()
 
 
 def test_the_table_fits_a_narrow_terminal(finished: Finished) -> None:

@@ -110,6 +110,28 @@ def test_a_narrow_window_pans_plots_and_table_but_not_the_page(browser, report):
     assert narrow.said == []
 
 
+def test_what_is_cut_says_so_and_a_row_keeps_its_number(browser, report):
+    page = Visit(browser, report, width=700).page
+    scroller = page.locator(".scroll:has(#outcomes)")
+    box = page.locator(".sideways:has(#outcomes)")
+
+    def state() -> set[str]:
+        page.wait_for_timeout(200)
+        return set(box.get_attribute("class").split()) - {"sideways"}
+
+    assert state() == {"cut", "more"}
+    assert box.locator(".hint").is_visible()
+    assert page.locator(".sideways.cut:has(#frontier)").count() == 0
+    assert page.locator(".sideways.cut:has(#steps)").count() == 1
+    number = page.locator("#outcomes tbody:nth-of-type(2) tr:first-child td:first-child")
+    before = number.bounding_box()["x"]
+    scroller.evaluate("s => { s.scrollLeft = 300; }")
+    assert state() == {"cut", "more", "less"}
+    assert abs(number.bounding_box()["x"] - before) < 2
+    scroller.evaluate("s => { s.scrollLeft = s.scrollWidth; }")
+    assert state() == {"cut", "less"}
+
+
 def test_print_fits_plots_to_paper(visit):
     page = visit.page
     page.evaluate("dispatchEvent(new Event('beforeprint'))")

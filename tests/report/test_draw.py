@@ -13,7 +13,7 @@ from ftstab.report.draw_runs import draw_averages, draw_stability, draw_steps, l
 from ftstab.report.escape import script_json
 from ftstab.report.figures import category_figure, frontier_figure, heat_figures, ranks
 from ftstab.report.runs import average_figure, stability_figure, step_figure
-from tests.report.synthetic import UNSEEN, make_outcomes, make_signals, make_start, make_study
+from tests.report.synthetic import CATEGORIES, UNSEEN, make_outcomes, make_signals, make_start, make_study
 
 STUDY = make_study()
 START = start_row(make_start(), STUDY)
@@ -31,7 +31,7 @@ def plain(figure):
 def test_the_frontier_is_drawn_in_points_and_percent_with_its_intervals(rows):
     data = frontier_figure(rows, START)
     traces = {t["name"]: t for t in plain(draw_frontier(data))["data"]}
-    drawn = traces["frontier, numbered by gain"]
+    drawn = traces["on the frontier by point values, numbered by gain"]
     members = [p for p in data.points if p.group == "frontier"]
     assert drawn["x"] == pytest.approx([100 * p.gain.value for p in members])
     assert drawn["y"] == pytest.approx([100 * p.rate.value for p in members])
@@ -46,8 +46,8 @@ def test_the_frontier_is_drawn_in_points_and_percent_with_its_intervals(rows):
 def test_the_frontier_keeps_its_intervals_where_others_lose_theirs(rows):
     data = replace(frontier_figure(rows, START), all_intervals=False)
     traces = {t["name"]: t for t in plain(draw_frontier(data))["data"]}
-    assert "error_y" not in traces["settings beaten by another"]
-    assert "error_y" in traces["frontier, numbered by gain"]
+    assert "error_y" not in traces["beaten by point values, but not surely"]
+    assert "error_y" in traces["on the frontier by point values, numbered by gain"]
     assert "error_y" in traces["start model"]
 
 
@@ -111,6 +111,23 @@ def test_hover_text_is_never_a_template(rows):
 def test_unseen_categories_carry_a_dagger(rows):
     layout = plain(draw_categories(category_figure(rows, START, {"privacy"})))["layout"]
     assert layout["yaxis"]["ticktext"][-1] == "privacy †"
+
+
+def test_categories_with_and_without_demonstrations_are_drawn_pooled_above_a_line(rows):
+    drawn = plain(draw_categories(category_figure(rows, START, UNSEEN)))
+    assert drawn["layout"]["yaxis"]["ticktext"][:3] == [
+        "<b>with demonstrations</b>",
+        "<b>without them †</b>",
+        "disinformation",
+    ]
+    assert {shape["y0"] for shape in drawn["layout"]["shapes"]} == {1.5}
+    (start,) = [t for t in drawn["data"] if t["name"] == "start model" and t["showlegend"]]
+    hits = [
+        sum(START.rate.by_category[c].hits for c in CATEGORIES if (c in UNSEEN) == w) for w in (False, True)
+    ]
+    assert start["x"][:2] == pytest.approx([100 * hits[0] / 90, 100 * hits[1] / 30])
+    assert [y > 1.5 for y in start["y"]].count(False) == 2
+    assert len(start["y"]) == 2 + len(CATEGORIES)
 
 
 def test_one_frontier_member_and_none_can_be_drawn(rows):

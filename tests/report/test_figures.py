@@ -19,6 +19,7 @@ from ftstab.report.figures import (
     ranks,
 )
 from ftstab.spec import parse_study
+from ftstab.stats import proportion
 from tests.report.synthetic import (
     CATEGORIES,
     UNSEEN,
@@ -181,6 +182,19 @@ def test_categories_show_the_frontier_and_the_start(rows):
         row = next(r for r in rows if r.key == by_rank[member.rank])
         assert member.counts == row.rate.by_category
     assert data.start.counts == START.rate.by_category
+
+
+def test_categories_are_pooled_by_demonstrations_for_every_member(rows):
+    data = category_figure(rows, START, UNSEEN)
+    for member in (data.start, *data.members):
+        shown, unseen = member.pooled
+        assert (shown.n, unseen.n) == (90, 30)
+        lost = sum(c.incoherent for n, c in member.counts.items() if n in UNSEEN)
+        assert unseen.hits == sum(c.hits for n, c in member.counts.items() if n in UNSEEN)
+        assert unseen.incoherent == lost
+        assert unseen.high == proportion(unseen.hits + unseen.incoherent + unseen.unscored, 30).high
+    assert category_figure(rows, START, ()).start.pooled == ()
+    assert category_figure(rows, START, CATEGORIES).start.pooled == ()
 
 
 def test_without_categories_there_is_no_figure(rows):

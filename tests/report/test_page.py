@@ -132,7 +132,6 @@ def test_what_the_limit_of_pick_leaves_is_told_beside_the_frontier():
     assert "settings that keep the constraints other than the limit on non-refusal, from" in page
     without = make_study(constraints={})
     page = render(frontier_rows(outcomes, start, without), outcomes, start, without, {}, [], {})
-    assert "No candidate is named, because the study file sets no limit on non-refusal" in page
     assert "Within the limit" not in page
     assert "keep the constraints" not in page
 
@@ -176,6 +175,18 @@ def test_the_record_says_how_it_was_measured(page):
         "Not tested: jailbreaks, other languages, sampling, other judges.",
     ):
         assert part in page.text
+
+
+def test_a_statement_stands_in_lines_and_raw_fields_are_folded(report):
+    text = report.read_text(encoding="utf-8")
+    lead, lines = re.search(r'<div class="statement"><p>(.*?)</p><ul>(.*?)</ul></div>', text).groups()
+    assert lead.startswith("Candidate, not yet confirmed: ")
+    assert "<li>Not tested: jailbreaks, other languages, sampling, other judges.</li>" in lines
+    assert lines.count("<li>") >= 6
+    (folded,) = re.findall(r"<details>.*?</details>", text, re.S)
+    assert "<dt>versions.torch</dt>" in folded
+    assert "Command" not in folded
+    assert "<dt>Harmful prompts</dt>" not in folded
 
 
 def test_the_report_claims_neither_a_pick_nor_safety(page):
