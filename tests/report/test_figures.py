@@ -192,7 +192,7 @@ def test_categories_are_pooled_by_demonstrations_for_every_member(rows):
         lost = sum(c.incoherent for n, c in member.counts.items() if n in UNSEEN)
         assert unseen.hits == sum(c.hits for n, c in member.counts.items() if n in UNSEEN)
         assert unseen.incoherent == lost
-        assert unseen.high == proportion(unseen.hits + unseen.incoherent + unseen.unscored, 30).high
+        assert unseen.high == proportion(unseen.hits + unseen.incoherent + unseen.unscored, 30, "wilson").high
     assert category_figure(rows, START, ()).start.pooled == ()
     assert category_figure(rows, START, CATEGORIES).start.pooled == ()
 
