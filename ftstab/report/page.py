@@ -274,14 +274,18 @@ def _facts(start: FrontierRow, summary: Summary, study: Study) -> str:
             (
                 f"Start: {RATE_WORDS[rate.name]}",
                 percent(rate.value),
-                f"{ends(rate.low, rate.high)}, {rate_basis(rate)}",
+                f"{ends(rate.low, rate.high)}, {rate_basis(rate)}; search half",
             )
         )
     if utility is not None:
         facts.append((f"Start: {METRIC_WORDS[utility.metric]}", score_text(utility), score_basis(utility)))
     if over is not None:
         facts.append(
-            ("Start: over-refusal", percent(over.value), f"{ends(over.low, over.high)}, {rate_basis(over)}")
+            (
+                "Start: over-refusal",
+                percent(over.value),
+                f"{ends(over.low, over.high)}, {rate_basis(over)}; search half",
+            )
         )
     cards = "".join(
         f"<div><dt>{escape(term)}</dt><dd><b>{escape(value)}</b><span>{escape(note)}</span></dd></div>"
