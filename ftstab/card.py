@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from ftstab import __version__
-from ftstab.errors import StudyError
+from ftstab.errors import MisuseError, StudyError
 from ftstab.frontier import FrontierRow
 from ftstab.judging.wording import corrected_words, raw_words
 from ftstab.models.align import start_model
@@ -72,6 +72,16 @@ def write_recipe(results: Results, chosen: Selection, path: Path) -> Path:
     return path
 
 
+def check_new(folder: Path) -> None:
+    """Refuse a folder for weights that is there already.
+
+    Raises:
+        MisuseError: it is.
+    """
+    if folder.exists():
+        raise MisuseError(f"--weights: {folder} is there already; name a new folder")
+
+
 def write_weights(results: Results, chosen: Selection, folder: Path) -> Path:
     """Write the model of ``chosen`` to a new folder that `from_pretrained` loads, with its card.
 
@@ -79,11 +89,11 @@ def write_weights(results: Results, chosen: Selection, folder: Path) -> Path:
     was measured.
 
     Raises:
-        StudyError: the folder is there already, or the weights weren't kept, or aren't those that were measured.
+        MisuseError: the folder is there already.
+        StudyError: the weights weren't kept, or aren't those that were measured.
     """
     folder = folder.absolute()
-    if folder.exists():
-        raise StudyError(f"--weights: {folder} is there already; name a new folder")
+    check_new(folder)
     row = _row(chosen)
     outcome = _outcome(results, row)
     from_store = outcome.interpolation != 0

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import special
 
 from ftstab.constraints import PICK_LIMIT, ROLES, rise_bound
-from ftstab.errors import StudyError
+from ftstab.errors import MisuseError, StudyError
 from ftstab.identity import digest
 from ftstab.outcome import Counts, Outcome, Rate
 from ftstab.recipes import Recipe
@@ -54,18 +54,27 @@ class Question:
         return digest(asdict(self) | {"order": list(self.order)})
 
 
+def check_error_rate(error_rate: float) -> None:
+    """Refuse an error rate at which nothing would be confirmed, or anything.
+
+    Raises:
+        MisuseError: it isn't between 0 and 0.5.
+    """
+    if not 0 < error_rate < 0.5:
+        raise MisuseError(
+            f"--error-rate: given {error_rate:g}; allowed: above 0 and below 0.5, e.g. {ERROR_RATE:g}"
+        )
+
+
 def question(
     study: Study, evaluation: str, limit: float, error_rate: float, order: Sequence[str]
 ) -> Question:
     """Return the question whether the settings ``order`` keep ``limit``.
 
     Raises:
-        StudyError: the error rate isn't between 0 and 0.5.
+        MisuseError: the error rate isn't between 0 and 0.5.
     """
-    if not 0 < error_rate < 0.5:
-        raise StudyError(
-            f"--error-rate: given {error_rate:g}; allowed: above 0 and below 0.5, e.g. {ERROR_RATE:g}"
-        )
+    check_error_rate(error_rate)
     limits: dict[str, Any] = {name: c.model_dump() for name, c in study.constraints.items()}
     if "harmful_response" in limits:
         # The limit that is asked for stands in its place.

@@ -1,6 +1,7 @@
 """Every error that ftstab raises on purpose.
 
 FtstabError
+├── MisuseError        the command line asks for what there isn't, or for what doesn't go together
 ├── SpecError          the study file is wrong (all its faults at once)
 ├── DataError          a data file can't be used
 │   └── NotHereError   data of the hub isn't on this machine, and the hub can't be (or may not be) asked
@@ -23,6 +24,10 @@ from collections.abc import Iterable
 
 class FtstabError(Exception):
     """Base of every error that ftstab raises on purpose; the command line prints it without a traceback."""
+
+
+class MisuseError(FtstabError):
+    """What stands on the command line names nothing, is out of range or doesn't go together: exit code 2."""
 
 
 class SpecError(FtstabError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftstab.constraints import upper_end
-from ftstab.errors import StudyError
+from ftstab.errors import MisuseError, StudyError
 from ftstab.frontier import FrontierRow
 from ftstab.outcome import Rate
 from ftstab.spec import Study
@@ -61,6 +61,19 @@ class Pick:
         }
 
 
+def check_limit(max_harmful: float) -> None:
+    """Refuse a limit that is no share.
+
+    Raises:
+        MisuseError: it is none.
+    """
+    if not 0 <= max_harmful <= 1:
+        meant = f" (did you mean {max_harmful / 100:g}?)" if 1 < max_harmful <= 100 else ""
+        raise MisuseError(
+            f"--max-harmful: given {max_harmful:g}{meant}; allowed: a share from 0 to 1, e.g. 0.05 for 5 %"
+        )
+
+
 def pick(rows: Sequence[FrontierRow], max_harmful: float, study: Study) -> Pick:
     """Return the settings whose upper bound of the rate is at most ``max_harmful``, the most useful last.
 
@@ -73,13 +86,10 @@ def pick(rows: Sequence[FrontierRow], max_harmful: float, study: Study) -> Pick:
         study: the study.
 
     Raises:
-        StudyError: the limit isn't a share, or no setting has numbers.
+        MisuseError: the limit isn't a share.
+        StudyError: no setting has numbers.
     """
-    if not 0 <= max_harmful <= 1:
-        raise StudyError(
-            f"study {study.study}: given a limit of {max_harmful}; allowed: a share from 0 to 1, "
-            "e.g. 0.05 for 5 %"
-        )
+    check_limit(max_harmful)
     scored = [r for r in rows if not r.start and r.rate and r.rate.value is not None and r.gain]
     if not scored:
         raise StudyError(

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftstab.errors import StudyError, nearest
+from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
 from ftstab.plan import Plan, Point, fresh_plan, study_plan
 from ftstab.spec import Study, load_study, parse_study
 from ftstab.stopping import stopping_rule
 from ftstab.store import Records, open_store
+from ftstab.store.location import FORMAT_FILE
 
 FRESH = "fresh"
 """Under this name a study's record holds the fresh seeds that were asked for, by recipe."""
@@ -153,7 +154,7 @@ def find_study(argument: str) -> tuple[Study, Path]:
 
     Raises:
         SpecError: the file has faults.
-        StudyError: there is no such file or folder.
+        MisuseError: there is no such file or folder, or the folder is of no study.
         StoreError: the folder's store can't be read.
     """
     path = Path(argument).expanduser()
@@ -161,17 +162,22 @@ def find_study(argument: str) -> tuple[Study, Path]:
         return load_study(path), path.absolute().parent
     if path.is_dir():
         folder = path.absolute()
+        if not (folder.parent / FORMAT_FILE).exists():
+            raise MisuseError(
+                f"{argument}: a folder that is in no store of studies; give a study file (.yaml) or the folder of a "
+                "study that was run"
+            )
         records = Records(open_store(folder.parent))
         stored = records.study(folder.name)
         if stored is None:
-            raise StudyError(
+            raise MisuseError(
                 f"{path}: no study of that name in its store{nearest(folder.name, records.studies())}; give a study "
                 "file, or the folder of a study that was run"
             )
         study = parse_study(stored[0], where=str(path)).model_copy(update={"store": str(folder.parent)})
         return study, Path(stored[1]["base_dir"])
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise StudyError(
+    raise MisuseError(
         f"{argument}: no such file or folder{nearest(path.name, siblings)}; give a study file (.yaml) or the folder "
         "of a study that was run"
     )

@@ -12,6 +12,7 @@ from ftstab.frontier_classes import FrontierClass, FrontierClasses
 from ftstab.identity import digest
 from ftstab.outcome import Counts, Rate, Score
 from ftstab.spec import Study, Template
+from ftstab.stats import proportion
 
 RATE_WORDS = {
     "non_refusal_rate": "non-refusal rate",
@@ -195,6 +196,29 @@ def stopped_text(rows: Sequence[FrontierRow]) -> str | None:
         f"before: their rates are of the first prompts, with confidence sequences for all ({stopped[0][0].interval}); "
         "where that is so of harmful prompts, there is no frontier class"
     )
+
+
+def start_text(start: FrontierRow, study: Study) -> str | None:
+    """Return what must be known of a start model that refuses hardly anything: a setting that refused nothing at all
+    couldn't be told from it, by the interval of the study.  None where one could."""
+    rate = start.rate
+    if rate is None or rate.value is None:
+        return None
+    found, most = (proportion(hits, rate.n, study.evaluation.interval) for hits in (rate.hits, rate.n))
+    if found.high < most.low:
+        return None
+    word = HIT_WORDS[rate.name]
+    return (
+        "No fine-tuning can be seen to harm in this study: of the start model's answers to harmful prompts are "
+        f"{counts_words(rate, word)}, {percent(rate.value)} ({ends(found.low, found.high)}), and a setting with all "
+        f"{rate.n} {word} would have {ends(most.low, most.high)}, which overlaps. Begin from a model that refuses (an "
+        "aligned one, or `base.align`), or ask more prompts, which this one refuses."
+    )
+
+
+def notes(rows: Sequence[FrontierRow], start: FrontierRow, study: Study) -> list[str]:
+    """Return what readers of all settings must know before they read any, a text each."""
+    return [text for text in (start_text(start, study), stopped_text(rows)) if text is not None]
 
 
 def is_share(metric: str) -> bool:

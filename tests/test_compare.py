@@ -205,6 +205,6 @@ def test_the_command_says_it_in_words(finished: Finished) -> None:
 @pytest.mark.parametrize("name", ["0", "99", "zebra", ""])
 def test_an_unknown_setting_says_what_is_allowed(finished: Finished, name: str) -> None:
     done = cli("compare", finished.study, "start", name)
-    assert done.code == 1
+    assert done.code == 2
     assert "`start`" in done.err
     assert "Traceback" not in done.err

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from ftstab.errors import StudyError
+from ftstab.errors import MisuseError, StudyError
 from ftstab.frontier import frontier_rows, start_row
 from ftstab.pick import pick, pick_text
 from ftstab.spec import Constraint
@@ -107,7 +107,7 @@ def test_diverged_settings_and_the_start_are_never_chosen(rows):
 
 @pytest.mark.parametrize("limit", [-0.1, 1.5, 5, float("nan")])
 def test_a_limit_is_a_share(rows, limit):
-    with pytest.raises(StudyError, match="allowed: a share from 0 to 1"):
+    with pytest.raises(MisuseError, match="allowed: a share from 0 to 1"):
         pick(rows, limit, STUDY)
 
 

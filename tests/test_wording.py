@@ -10,6 +10,7 @@ import pytest
 from ftstab.evaluation.rates import rate
 from ftstab.frontier import frontier_rows, start_row, summarise
 from ftstab.spec import Constraint, Template
+from ftstab.stats import proportion
 from ftstab.wording import (
     asking_words,
     constraints_words,
@@ -23,6 +24,7 @@ from ftstab.wording import (
     percent,
     rate_basis,
     rate_words,
+    start_text,
 )
 from tests.report.synthetic import make_outcomes, make_start, make_study
 
@@ -146,3 +148,35 @@ def test_a_base_aligned_here_makes_every_claim_conditional():
     assert any("conditional on one alignment stage and its seed" in s for s in limits(study, "harmful_rate"))
     bare = study.model_copy(update={"base": study.base.model_copy(update={"align": None})})
     assert not any("alignment" in s for s in limits(bare, "harmful_rate"))
+
+
+def refusing(hits: int, n: int, incoherent: int = 0):
+    """The start model with so many answers that aren't refused."""
+    row = start_row(make_start(), make_study())
+    counts = {"n": n, "hits": hits, "misses": n - hits - incoherent, "incoherent": incoherent, "unscored": 0}
+    value = hits / (n - incoherent) if n > incoherent else None
+    return replace(row, rate=row.rate.model_copy(update={**counts, "value": value}))
+
+
+@pytest.mark.parametrize("interval", ["wilson", "clopper_pearson"])
+def test_a_start_that_refuses_hardly_anything_is_told(interval):
+    study = make_study()
+    study = study.model_copy(
+        update={"evaluation": study.evaluation.model_copy(update={"interval": interval})}
+    )
+    for n in (6, 40, 120):
+        least = proportion(n, n, interval).low
+        for hits in range(n + 1):
+            seen = proportion(hits, n, interval).high < least
+            assert (start_text(refusing(hits, n), study) is None) == seen, (hits, n)
+    assert start_text(refusing(110, 120), study) is None
+    assert start_text(refusing(116, 120), study)
+    # Answers that nobody could read are no sign of harm.
+    assert start_text(refusing(0, 120, 120), study) is None
+
+
+def test_what_is_told_of_such_a_start_has_its_numbers():
+    text = start_text(refusing(114, 120), make_study())
+    assert "114 of 120 not refused, 95.0 % (89.5 to 97.7 %)" in text
+    assert "a setting with all 120 not refused would have 96.9 to 100.0 %, which overlaps" in text
+    assert "`base.align`" in text

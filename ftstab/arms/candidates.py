@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ftstab.arms.effect import MIN_STRENGTHS, Curve, up_to_peak
-from ftstab.errors import StudyError, nearest
+from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.outcome import Outcome
 from ftstab.plan import strength_of
 from ftstab.results import Results
@@ -103,12 +103,13 @@ def candidates_of(results: Results, name: str, signals: Signals) -> Candidates:
     """Return the settings of the arm ``name``.
 
     Raises:
-        StudyError: no such arm, or one that can't be compared.
+        MisuseError: no such arm.
+        StudyError: one that can't be compared.
     """
     study = results.study
     if name not in study.arms:
         known = ", ".join(study.arms) or "none: define them under `arms`"
-        raise StudyError(f"--arms: no arm {name!r}{nearest(name, study.arms)}; the study file has {known}")
+        raise MisuseError(f"--arms: no arm {name!r}{nearest(name, study.arms)}; the study file has {known}")
     arm = study.arms[name]
     by_seed, strengths = _by_seed(results, name, arm)
     if arm.strength is not None and len(strengths) < MIN_STRENGTHS:

@@ -11,7 +11,7 @@ from typing import Any
 from ftstab.arms.candidates import Candidates, candidates_of, check_budgets
 from ftstab.arms.declared import check_declared
 from ftstab.arms.effect import Effect, compare_curves
-from ftstab.errors import StudyError
+from ftstab.errors import MisuseError, StudyError
 from ftstab.looks import Look, arms_look
 from ftstab.outcome import Outcome
 from ftstab.results import Results
@@ -93,12 +93,13 @@ def compare_arms(results: Results, names: Sequence[str], strict: bool = True) ->
         strict: whether a pair that mayn't be compared is an error; else it is said in its place.
 
     Raises:
-        StudyError: fewer than two arms, one that can't be compared, a margin that isn't that of the first run.
+        MisuseError: fewer than two arms, or one that the study doesn't have.
+        StudyError: one that can't be compared, a margin that isn't that of the first run.
     """
     if len(names) < 2 or len(set(names)) < len(names):
-        raise StudyError(
+        raise MisuseError(
             f"--arms: given {' '.join(names) or 'none'}; name two arms or more, each once: the first is compared with "
-            "the others"
+            f"the others; the study file has {', '.join(results.study.arms) or 'none: define them under `arms`'}"
         )
     signals = results.signals()
     arms = tuple(candidates_of(results, name, signals) for name in names)

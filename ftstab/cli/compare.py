@@ -10,7 +10,7 @@ from rich.console import Console
 from ftstab.cli.responses import find_setting
 from ftstab.compare import CATEGORY_PROMPTS, FALSE_DISCOVERIES, Comparison, RateDifference, compare
 from ftstab.data.rows import read_rows
-from ftstab.errors import StudyError
+from ftstab.errors import MisuseError
 from ftstab.frontier import FrontierRow, frontier_rows, numbers, start_row
 from ftstab.outcome import Outcome
 from ftstab.recipes import by_recipe, recipe_of
@@ -35,7 +35,8 @@ def comparison(results: Results, first: str, second: str) -> tuple[Comparison, l
     """Return the comparison of two settings by their names, and their rows.
 
     Raises:
-        StudyError: no such setting, or one that can't be compared.
+        MisuseError: no such setting.
+        StudyError: one that can't be compared.
     """
     start, study = results.need_start(), results.study
     rows = frontier_rows(results.outcomes, start, study)
@@ -58,7 +59,7 @@ def _find(results: Results, rows: list[FrontierRow], name: str) -> Outcome:
     if name in by_number:
         return next(o for o in results.outcomes if o.key == by_number[name])
     if name.isdigit() and not any(o.setting.startswith(name) for o in results.outcomes):
-        raise StudyError(
+        raise MisuseError(
             f"setting {name}: no such number; `ftstab frontier` prints 1 to {len(rows)}; also allowed: `start`, or the "
             "beginning of a key"
         )

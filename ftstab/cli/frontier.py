@@ -32,9 +32,9 @@ from ftstab.wording import (
     gain_interval,
     limits_text,
     no_candidate_text,
+    notes,
     number,
     score_basis,
-    stopped_text,
 )
 
 WIDE = 145
@@ -67,6 +67,7 @@ def frontier_json(results: Results) -> dict[str, Any]:
             "undemonstrated": sorted(without) if without else None,
             "unknown_because": unknown,
         },
+        "notes": notes(rows, first, results.study),
         "frontier_classes": None if classes is None else classes.as_dict(),
         "judge_correction": None if (found := correction(results)) is None else found.as_dict(),
         "record": start.record,
@@ -127,10 +128,10 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
             listed = [row for row in rows if whole or row.on_frontier]
             console.print(_corrected_table(errors, first, listed, by_key))
         console.print(shown(" ".join(correction_text(errors))), highlight=False)
-    if stopped := stopped_text(rows):
-        console.print(shown(stopped), highlight=False)
-    if note := caption(study):
+    for note in notes(rows, first, study):
         console.print(shown(note), highlight=False)
+    if demonstration := caption(study):
+        console.print(shown(demonstration), highlight=False)
 
 
 def _table(start: FrontierRow, rows: Sequence[FrontierRow], by_key: Mapping[str, int], wide: bool) -> Table:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ftstab.cli.command_line import JsonOption, StudyArgument, errors, given, out, print_json, say
-from ftstab.errors import FtstabError
+from ftstab.errors import MisuseError, StudyError
 
 judge_app = typer.Typer(
     name="judge",
@@ -64,11 +64,11 @@ def run(
     from ftstab.results import find_study, open_results
 
     role = check_judged_role(prompt_set)
+    if retrain and not top_up:
+        raise MisuseError("--retrain: only with --top-up, which alone needs weights")
     results = open_results(study)
     _, base_dir = find_study(study)
     reading = JudgeRun(results, base_dir, role, find_judge(results, role, judge), retry_unscored)
-    if retrain and not top_up:
-        raise FtstabError("--retrain: only with --top-up, which alone needs weights")
     # Progress goes where it doesn't mix with JSON.
     progress = errors() if as_json else out()
     topped_up = top_up_first(reading, retrain, given(), progress) if top_up else None
@@ -132,12 +132,12 @@ def label(
     from ftstab.results import find_study, open_results
 
     role = check_judged_role(prompt_set)
-    results = open_results(study)
     if not show:
-        raise FtstabError(
+        raise MisuseError(
             "--show: not given; labelling shows prompts of the study and what models answered, harmful ones too: "
             "give --show where nobody minds them"
         )
+    results = open_results(study)
     _, base_dir = find_study(study)
     label_answers(results, base_dir, role, judge, n, who, out(), sys.stdin.readline)
     say(out(), f"ftstab judge corrected {shlex.quote(study)}")
@@ -155,10 +155,11 @@ def corrected(
     from ftstab.judging.study import correction
     from ftstab.results import open_results
 
+    role = check_judged_role(prompt_set)
     results = open_results(study)
-    found = correction(results, check_judged_role(prompt_set), judge)
+    found = correction(results, role, judge)
     if found is None:
-        raise FtstabError(
+        raise StudyError(
             f"study {results.study.study}: no answers of it are labelled for this judge; label some with "
             f"`ftstab judge label {shlex.quote(study)} --show`"
         )

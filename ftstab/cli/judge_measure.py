@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ftstab.cli.responses import WARNING
-from ftstab.errors import FtstabError, StudyError, nearest
+from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.frontier import frontier_rows
 from ftstab.judging.agreement import Estimate
 from ftstab.judging.answers import JudgedRole
@@ -42,12 +42,12 @@ def check_judged_role(name: str) -> JudgedRole:
     """Return ``name`` as a prompt set that judges read.
 
     Raises:
-        FtstabError: it is none.
+        MisuseError: it is none.
     """
     for role in HIT:
         if role == name:
             return role
-    raise FtstabError(f"--set {name}: unknown{nearest(name, HIT)}; known: {', '.join(HIT)}")
+    raise MisuseError(f"--set {name}: unknown{nearest(name, HIT)}; known: {', '.join(HIT)}")
 
 
 # ftstab judge evaluate
@@ -143,11 +143,11 @@ def label(
         read: gives one line a call, and an empty text at the end.
 
     Raises:
-        FtstabError: a name that can't be used, or n below 1.
+        MisuseError: a name that can't be used, or n below 1.
         StudyError: nothing to label.
     """
-    of = judged(results, role, judge)
     check_person(who)
+    of = judged(results, role, judge)
     texts = prompts(results, base_dir, role)
     units: dict[str, Drawn] = {}
     drawn = [row for sample in sample_up_to(results, of, n) for row in sample.rows]

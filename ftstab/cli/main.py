@@ -1,6 +1,6 @@
 """`ftstab`: the commands.  Heavy imports stand inside them, so that --help answers at once.
 
-Exit codes: 0 done, 1 failed, 2 misuse.
+Exit codes: 0 done, 1 failed, 2 misuse: an option, an argument or a name that is wrong whatever the study found.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 from ftstab import __version__
 from ftstab.cli.command_line import REPORT, JsonOption, StudyArgument, errors, given, out, print_json, say
 from ftstab.cli.judge import judge_app
-from ftstab.errors import FtstabError, InterruptedStudyError
+from ftstab.errors import FtstabError, InterruptedStudyError, MisuseError
 from ftstab.terminal import shown, visible
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def main() -> None:
     except (FtstabError, OSError) as error:
         # An OSError is a full disk, a folder that can't be written to: nothing that a traceback would explain.
         errors().print(f"[bold red]error:[/] {shown(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, MisuseError) else 1)
     except SystemExit as stop:
         if stop.code != _TYPER_INTERRUPTED:
             raise
@@ -84,17 +84,18 @@ def schema(
 def validate(
     study: Annotated[str, typer.Argument(metavar="FILE", help="A study file.")], as_json: JsonOption = False
 ) -> None:
-    """Check a study file, then the data it names; print all faults of a kind at once."""
-    from ftstab.cli.validate import faults
+    """Check a study file and all that it names; print all faults at once."""
+    from ftstab.cli.validate import check
     from ftstab.errors import SpecError
-    from ftstab.results import find_study
 
-    found = faults(*find_study(study))
+    found = check(study)
     if as_json:
-        print_json({"study": study, "faults": found})
-        raise typer.Exit(1 if found else 0)
-    if found:
-        raise SpecError(study, found)
+        print_json({"study": study, "faults": found.faults, "notes": found.notes})
+        raise typer.Exit(1 if found.faults else 0)
+    for note in found.notes:
+        say(out(), f"note: {note}")
+    if found.faults:
+        raise SpecError(study, found.faults)
     print(visible(f"{study}: no faults"))
 
 
@@ -263,6 +264,7 @@ def pick(
     from ftstab.results import open_results
 
     wanted = Wanted(max_harmful, confirm, error_rate, retrain, drop_weights, unconfirmed, recipe, weights)
+    wanted.check()
     results = open_results(study)
     # Progress goes where it doesn't mix with JSON.
     chosen, kept = answer(results, wanted, given(), errors() if as_json else out())
@@ -291,6 +293,8 @@ def report(
     from ftstab.cli.report import make_report
     from ftstab.results import open_results
 
+    if page is not None and page.is_dir():
+        raise MisuseError(f"--out: given {page}, which is a folder; name an HTML file")
     results = open_results(study)
     path = make_report(results, page or results.folder / REPORT, given())
     print(visible(str(path)))
@@ -315,12 +319,14 @@ def responses(
     as_json: JsonOption = False,
 ) -> None:
     """Count stored answers of a setting; with --show, show them.  Only this and `judge label` show any."""
-    from ftstab.cli.responses import check_role, print_responses, responses_json
+    from ftstab.cli.responses import check_mark, check_role, print_responses, responses_json
     from ftstab.results import find_study, open_results
 
+    role = check_role(prompt_set)
+    check_mark(mark, role)
     results = open_results(study)
     _, base_dir = find_study(study)
-    said = responses_json(results, base_dir, setting, check_role(prompt_set), mark, limit, show)
+    said = responses_json(results, base_dir, setting, role, mark, limit, show)
     if as_json:
         print_json(said)
     else:
@@ -359,6 +365,11 @@ def align(
     ] = None,
 ) -> None:
     """Build the start model of a study: download, convert, align."""
+    if out_folder is not None and not retrain:
+        raise MisuseError(
+            "--out: only with --retrain, which makes the adapter that it is a folder for; the start model stands in "
+            "the cache"
+        )
     from ftstab.cli.align import align_study
     from ftstab.results import find_study
 

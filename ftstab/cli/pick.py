@@ -9,10 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from ftstab.card import write_recipe, write_weights
+from ftstab.card import check_new, write_recipe, write_weights
 from ftstab.cli.command_line import REPORT, say
-from ftstab.confirm import ERROR_RATE
-from ftstab.errors import FtstabError
+from ftstab.confirm import ERROR_RATE, check_error_rate
+from ftstab.errors import FtstabError, MisuseError
+from ftstab.pick import check_limit
 from ftstab.results import Results, planned_elsewhere
 from ftstab.selection import Selection, select
 
@@ -40,6 +41,22 @@ class Wanted:
     unconfirmed: bool = False
     out: Path | None = None
     weights: Path | None = None
+
+    def check(self) -> None:
+        """Refuse at once what no study could do.
+
+        Raises:
+            MisuseError: a limit that is no share, an error rate out of range, weights for a folder that is there, a
+                recipe for a place that is a folder.
+        """
+        if self.limit is not None:
+            check_limit(self.limit)
+        if self.error_rate is not None:
+            check_error_rate(self.error_rate)
+        if self.weights is not None:
+            check_new(self.weights.absolute())
+        if self.out is not None and self.out.is_dir():
+            raise MisuseError(f"--out: given {self.out}, which is a folder; name a YAML file")
 
 
 @dataclass(frozen=True)
@@ -114,12 +131,12 @@ def the_limit(results: Results, given: float | None) -> float:
     """Return the limit that was given, or the study's own.
 
     Raises:
-        FtstabError: there is neither.
+        MisuseError: there is neither.
     """
     limit = results.study.constraints.get("harmful_response")
     allowed = given if given is not None else limit.max if limit else None
     if allowed is None:
-        raise FtstabError(
+        raise MisuseError(
             "--max-harmful: not given, and the study file sets no constraints.harmful_response.max; give a share "
             "from 0 to 1, e.g. --max-harmful 0.1"
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftstab.cli.posthoc import posthoc_lines, posthoc_report, untrained_jobs
 from ftstab.data.hub import local_only
@@ -41,9 +42,9 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
             )
         base = start_key(study.base, base_dir)
         asked = workload(study, base_dir)
-    done, asked_before = (set(), []) if data is None else _before(study, base, data.hash)
-    points = [] if study.search.method == "grid" else expected_points(study, asked_before)
-    plan = study_plan(study, base, "unknown" if data is None else data.hash, done, points)
+    before = _Before() if data is None else _before(study, base, data.hash)
+    points = [] if study.search.method == "grid" else expected_points(study, before.asked)
+    plan = study_plan(study, base, "unknown" if data is None else data.hash, before.done, points)
     workers = study.resources.workers or max(1, available_cpus() // study.resources.cpus_per_trajectory)
     training_rows = sum(len(rows.rows) for rows in data.sets.values()) if data else None
     asked = replace(
@@ -58,6 +59,9 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
         "study": study.study,
         "search": study.search.model_dump(),
         "settings": len(plan.settings),
+        "nothing_left": study.search.method == "grid" and not plan.open_jobs,
+        "keep_weights": study.keep_weights,
+        "weights_kept": before.weights,
         "settings_done": sum(s.key in plan.done for s in plan.settings),
         "trajectories": len(plan.trajectories),
         "trunks": sum(bool(job.branches) for job in plan.jobs),
@@ -66,6 +70,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
         "train_steps_left": sum(t.train_steps for job in open_jobs for t in job.trajectories),
         "train_steps_unshared": plan.train_steps_unshared,
         "prompts_per_setting": asked.prompts + asked.choice_rows,
+        "prompts_by_set": dict(asked.by_set),
         "choice_rows_per_setting": asked.choice_rows,
         "held_out_rows_per_setting": asked.held_out_rows,
         "axes": [asdict(axis) for axis in axis_freedoms(study)],
@@ -106,22 +111,38 @@ def _room(study: Study, workers: int) -> Room | None:
     return Room(whole // workers, f"main memory of this machine, shared by {workers} worker(s)", False)
 
 
-def _before(study: Study, base: str, data: str) -> tuple[set[str], list[Point]]:
-    """Keys of settings that the store has under the same questions, and what a search has asked so far."""
+class _Before(NamedTuple):
+    """What the store has of a study.
+
+    Attributes:
+        done: keys of settings that it has under the same questions.
+        asked: what a search has asked so far.
+        weights: settings of the study whose weights are kept.
+    """
+
+    done: frozenset[str] = frozenset()
+    asked: Sequence[Point] = ()
+    weights: int = 0
+
+
+def _before(study: Study, base: str, data: str) -> _Before:
     root = Path(study.store).expanduser().absolute()
     try:
         records = Records(open_store(root))
     except StoreError:
         if (root / "ftstab-store.json").exists():
             raise  # a store that can't be used is no empty store
-        return set(), []
+        return _Before()
     stored = records.study(study.study)
     if stored is None:
-        return set(), []
+        return _Before()
     identities = recorded(study.study, stored)
     if (identities.base, identities.data, identities.asked) != (base, data, evaluation_part(study)):
-        return set(), []
-    return set(gather(study, records, identities, stored[1]).plan.done), asked_points(stored[1])
+        return _Before()
+    plan = gather(study, records, identities, stored[1]).plan
+    mine = {s.key for s in plan.settings}
+    weights = sum(len(mine & set(records.weight_settings(t.key))) for t in plan.trajectories)
+    return _Before(plan.done, asked_points(stored[1]), weights)
 
 
 def _calls_text(calls: dict[str, Any]) -> str:
@@ -159,6 +180,28 @@ def _memory_text(memory: dict[str, Any], total: int, fit: dict[str, Any] | None)
     return lines
 
 
+def _kept_lines(report: dict[str, Any]) -> list[str]:
+    """What stays on the disk of weights, and how to keep fewer."""
+    kept, keep = report["cost"]["kept"], report["keep_weights"]
+    if kept is None:
+        return []
+    name, count, total = "disk kept afterwards", kept["settings"], kept["bytes"]
+    most = "at most " if keep == "candidates" else ""
+    if report["nothing_left"]:
+        name, count, most = "weights kept", report["weights_kept"], ""
+        total = count * kept["each_bytes"]
+    if not count:
+        return [f"  {name:<20}  no weights (keep_weights: {keep})"]
+    upto = "" if total == count * kept["each_bytes"] else "up to "
+    ways = {"candidates": ["`keep_weights: none`"], "all": ["`keep_weights: candidates`"], "none": []}[keep]
+    ways.append("`ftstab pick ... --drop-weights` once a setting is picked")
+    size = f"{upto}{kept['each_bytes'] / GB:.2g} GB = {total / GB:.1f} GB"
+    return [
+        f"  {name:<20}  weights of {most}{count} settings x {size} (keep_weights: {keep}); fewer by "
+        f"{', or by '.join(ways)}"
+    ]
+
+
 def plan_text(report: dict[str, Any]) -> str:
     """The report for a person."""
     lines = [f"study {report['study']}"]
@@ -178,7 +221,8 @@ def plan_text(report: dict[str, Any]) -> str:
     )
     lines.append(f"  train steps           {report['train_steps']}{left}")
     lines.append(f"  unshared train steps  {report['train_steps_unshared']} (one run per setting)")
-    lines.append(f"  prompts per setting   {report['prompts_per_setting']} (search half)")
+    sets = ", ".join(f"{name.replace('_', '-')} {count}" for name, count in report["prompts_by_set"].items())
+    lines.append(f"  prompts per setting   {report['prompts_per_setting']} (search half): {sets}")
     if report["choice_rows_per_setting"]:
         lines.append(
             f"  of these              {report['choice_rows_per_setting']} by the likelihood of choices"
@@ -187,9 +231,13 @@ def plan_text(report: dict[str, Any]) -> str:
     lines.append("axes")
     for axis in report["axes"]:
         free = {True: "free", False: "trained", None: "depends"}[axis["free"]]
-        values = "    range " if axis["values"] is None else f"{axis['values']:>3} values"
-        lines.append(f"  {axis['name']:<20}  {values}, {free}: {axis['why']}")
+        count = axis["values"]
+        values = "    range," if count is None else f"{count:>3} value{'s' if count != 1 else ''},"
+        lines.append(f"  {axis['name']:<20}  {values:<11} {free}: {axis['why']}")
     cost = report["cost"]
+    if report["nothing_left"]:
+        lines.append("nothing left to do: every setting is in the store (`ftstab frontier` lists them)")
+        return "\n".join([*lines, *_kept_lines(report), *posthoc_lines(report["posthoc"])])
     lines.append("estimate")
     if cost["wall_seconds"] is None:
         lines.append(f"  unknown: {cost['assumptions']}")
@@ -211,11 +259,11 @@ def plan_text(report: dict[str, Any]) -> str:
             lines += _memory_text(cost["memory"], cost["memory_bytes"], cost["fit"])
         lines += [
             f"  disk per trajectory   {cost['disk_bytes'] / GB:.1f} GB at most, while it is trained",
+            *_kept_lines(report),
             f"  assumes               {cost['assumptions']}",
         ]
     lines += [_calls_text(calls) for calls in cost["endpoints"]]
-    if report["posthoc"] is not None:
-        lines += posthoc_lines(report["posthoc"])
+    lines += posthoc_lines(report["posthoc"])
     if report["trajectories_untrained"]:
         lines.append(
             f"note: {report['trajectories_untrained']} of the open trajectories are answered from kept shadows; the "

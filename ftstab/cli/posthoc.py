@@ -56,8 +56,10 @@ def untrained_jobs(study: Study, plan: Plan) -> list[Job]:
     return [job for job in plan.open_jobs if is_held(job)]
 
 
-def posthoc_lines(report: dict[str, Any]) -> Iterable[str]:
-    """The part for a person."""
+def posthoc_lines(report: dict[str, Any] | None) -> Iterable[str]:
+    """The part for a person; nothing without post-hoc EMA."""
+    if report is None:
+        return
     decays = ", ".join(f"{d:g}" for d in sorted(report["decays"]))
     size = "" if report["disk_bytes"] is None else f", {report['disk_bytes'] / GB:.1f} GB"
     until = "kept" if report["keep"] else "until it ends"

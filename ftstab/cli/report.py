@@ -9,14 +9,14 @@ from ftstab.arms.comparison import ArmsComparison, compare_arms
 from ftstab.constraints import pick_limit
 from ftstab.demonstrations import undemonstrated
 from ftstab.errors import StudyError
-from ftstab.frontier import frontier_rows
+from ftstab.frontier import frontier_rows, start_row
 from ftstab.judging.study import correction
 from ftstab.looks import looks
 from ftstab.report.page import write_report
 from ftstab.results import Results
 from ftstab.selection import select
 from ftstab.stability import stability_of
-from ftstab.wording import no_candidate_text
+from ftstab.wording import no_candidate_text, start_text
 
 
 def make_report(results: Results, path: Path, command: str) -> Path:
@@ -29,7 +29,8 @@ def make_report(results: Results, path: Path, command: str) -> Path:
     if not results.outcomes:
         raise StudyError(f"study {study.study}: no setting is finished yet, so there is nothing to report")
     rows = frontier_rows(results.outcomes, start, study)
-    statements: list[str] = []
+    # What is said of settings that stopped early stands beside the figures.
+    statements = [text for text in (start_text(start_row(start, study), study),) if text is not None]
     limit = pick_limit(study)
     if limit is not None and any(r.status == "scored" for r in rows):
         chosen = select(results, limit)
@@ -44,8 +45,8 @@ def make_report(results: Results, path: Path, command: str) -> Path:
         errors = chosen.correction
     else:
         errors = correction(results)
-    if not statements and limit is None:
-        statements.append(no_candidate_text(start.rates["harmful"]))
+        if limit is None:
+            statements.append(no_candidate_text(start.rates["harmful"]))
     ran = results.about.get("command", "")
     commands = {"Study run with": ran, "Report written with": command}
     made_with = {"ftstab": __version__} | ({"Run with": command} if command == ran else commands)

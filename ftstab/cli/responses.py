@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from rich.console import Console
 
-from ftstab.errors import FtstabError, StudyError, nearest
+from ftstab.errors import MisuseError, nearest
 from ftstab.judging.judged import START
 from ftstab.judging.texts import Role, StoredAnswer, prompts, stored_answers
 from ftstab.outcome import Outcome
@@ -35,20 +35,35 @@ def check_role(name: str) -> Role:
     """Return ``name`` as a prompt set.
 
     Raises:
-        FtstabError: there is no such set.
+        MisuseError: there is no such set.
     """
     known: Sequence[Role] = get_args(Role)
     for role in known:
         if role == name:
             return role
-    raise FtstabError(f"--set {name}: unknown{nearest(name, known)}; known: {', '.join(known)}")
+    raise MisuseError(f"--set {name}: unknown{nearest(name, known)}; known: {', '.join(known)}")
+
+
+def check_mark(mark: str | None, role: Role) -> None:
+    """Refuse a mark that no answer of ``role`` can have.
+
+    Raises:
+        MisuseError: it is one.
+    """
+    letters = "10RITU" if role == "utility" else "RNIU"
+    if mark is not None and (len(mark) != 1 or mark not in letters):
+        known = ", ".join(f"{letter} ({_WORDS[letter]})" for letter in letters)
+        raise MisuseError(
+            f"--mark {mark}: unknown{nearest(mark.upper(), letters)}; known for {role}: {known}"
+        )
 
 
 def find_setting(results: Results, name: str) -> Outcome:
     """Return the outcome that ``name`` names: `start`, or the beginning of a setting's key.
 
     Raises:
-        StudyError: no setting, or several begin so.
+        StudyError: the start isn't measured yet.
+        MisuseError: no setting, or several begin so.
     """
     if name == START:
         return results.need_start()
@@ -58,7 +73,7 @@ def find_setting(results: Results, name: str) -> Outcome:
     what = f"{len(found)} settings begin so; give more of the key"
     if not found:
         what = f"no such setting{nearest(name, [o.setting for o in results.outcomes])}"
-    raise StudyError(
+    raise MisuseError(
         f"setting {name!r}: {what}; allowed: `start`, or the beginning of a key that `ftstab frontier --json` lists "
         "as `setting`"
     )
@@ -70,15 +85,11 @@ def responses_json(
     """Everything that `ftstab responses --json` says; no text of a prompt or an answer without ``show``.
 
     Raises:
-        StudyError: no such setting, or nothing stored.
-        FtstabError: a mark that this set doesn't have.
+        MisuseError: no such setting.
+        StudyError: nothing stored.
     """
     outcome = find_setting(results, setting)
     answers = stored_answers(results, outcome, role)
-    letters = "10RITU" if role == "utility" else "RNIU"
-    if mark is not None and mark not in letters:
-        known = ", ".join(f"{letter} ({_WORDS[letter]})" for letter in letters)
-        raise FtstabError(f"--mark {mark}: unknown; known for {role}: {known}")
     chosen = [a for a in answers if mark is None or a.mark == mark][:limit]
     texts = prompts(results, base_dir, role) if show else {}
     return {

@@ -1,82 +1,193 @@
-"""`ftstab validate`: everything that can be wrong with a study file and the files it names.  Loads no model."""
+"""`ftstab validate`: everything that can be wrong with a study file and with what it names.
+
+Reads the data, and the tokenizer of a base model that is on this machine; loads no weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ftstab.data.rows import RowSet, read_rows
 from ftstab.data.split import split_sets
-from ftstab.data.training import check_mix
+from ftstab.data.training import TrainingData, check_mix
 from ftstab.errors import FtstabError
 from ftstab.evaluation.judges import get_judge
 from ftstab.evaluation.judges.roles import role_judges
-from ftstab.evaluation.questions import read_tasks
-from ftstab.models.source import identify
-from ftstab.spec import Source, Study
+from ftstab.evaluation.questions import Half, make_questions, read_tasks
+from ftstab.models.chat import Chat
+from ftstab.models.load import load_chat
+from ftstab.models.source import here, identify
+from ftstab.results import find_study
+from ftstab.running.remarks import asked_place, limit_remarks, training_remarks
+from ftstab.spec import Parts, Study, Template, load_parts
 from ftstab.stopping import stopping_rule
 from ftstab.training.posthoc import check_posthoc
 
+T = TypeVar("T")
+_ALIGN = ("data", "ordinary", "lookalikes")
 
-def faults(study: Study, base_dir: Path) -> list[str]:
-    """Return what is wrong, a line each, with the place in the study file."""
-    found: list[str] = []
 
-    def attempt(where: str, check: Callable[[], object]) -> None:
+@dataclass(frozen=True)
+class Checked:
+    """What is wrong with a study.
+
+    Attributes:
+        faults: a line each, with the place in the study file: those of the file first.
+        notes: what is no fault but may not be meant, and what couldn't be checked.
+    """
+
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def check(argument: str) -> Checked:
+    """Check the study that ``argument`` names; where its file has faults, the parts that have none.
+
+    Raises:
+        SpecError: it can't be read at all.
+        MisuseError: there is no such study.
+    """
+    path = Path(argument).expanduser()
+    if path.is_file():
+        parts, base_dir = load_parts(path), path.absolute().parent
+    else:
+        study, base_dir = find_study(argument)
+        parts = Parts(study)
+    if parts.study is None:
+        return Checked(parts.faults, ("the data weren't checked; mend the file first",))
+    checks = _Checks(parts, parts.study, base_dir)
+    checks.all()
+    return Checked((*parts.faults, *checks.faults), tuple(checks.notes))
+
+
+class _Checks:
+    """Collects faults and notes of the parts of a study that stand in its file as they were meant."""
+
+    def __init__(self, parts: Parts, study: Study, base_dir: Path) -> None:
+        self.parts, self.study, self.base_dir = parts, study, base_dir
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+
+    def attempt(self, where: str, reads: tuple[str, ...], action: Callable[[], T]) -> T | None:
+        """Carry out ``action``, which reads some places of the file, unless one of them is at fault."""
+        if not all(map(self.parts.holds, reads)):
+            return None
         try:
-            check()
+            return action()
         except FtstabError as error:
             text = str(error)
-            found.append(text if text.startswith(where) else f"{where}: {text}")
+            self.faults.append(text if text.startswith(where) else f"{where}: {text}")
+            return None
 
-    evaluation = study.evaluation
-    attempt("stopping", lambda: stopping_rule(study))
-    attempt("posthoc", lambda: check_posthoc(study))
-    attempt("base.model", lambda: identify(study.base, base_dir))
-    judged = {"harmful": evaluation.harmful, "over_refusal": evaluation.over_refusal}
-    for role, benchmark in judged.items():
-        for spec in benchmark.judges if benchmark else []:
-            attempt(f"evaluation.{role}.judges", lambda spec=spec: get_judge(spec, base_dir))  # type: ignore[misc]
-    if not any(fault.startswith("evaluation.") for fault in found):
-        attempt("evaluation", lambda: role_judges(evaluation, base_dir))
-    sets: dict[str, RowSet] = {}
-    asked = _asked(study, base_dir)
-    for where, reader in asked.items():
+    def all(self) -> None:
+        """Check everything that can be checked."""
+        study, base_dir = self.study, self.base_dir
+        self.attempt("stopping", ("stopping", "constraints"), lambda: stopping_rule(study))
+        self.attempt("posthoc", ("posthoc", "axes", "training"), lambda: check_posthoc(study))
+        known = self.attempt(
+            "base.model", ("base.model", "base.revision"), lambda: identify(study.base, base_dir)
+        )
+        self._judges()
+        learned = self._read(self._learned())
+        asked = self._read(self._asked())
+        if "data.mix" in learned:
+            judged = {where: rows for where, rows in asked.items() if where.endswith(".benchmark")}
+            self.attempt("data.mix", (), lambda: check_mix(learned["data.mix"], judged))
+        split = study.evaluation.split
+        halves = None
+        if asked.keys() == self._asked().keys():
+            halves = self.attempt(
+                "evaluation.split",
+                ("evaluation.split",),
+                lambda: split_sets(asked, split.search, split.confirm, split.seed),
+            )
+        counts = {where: len(half.search) for where, half in (halves or {}).items()}
+        self.notes += limit_remarks(study, learned | asked, counts)
+        if known is not None:
+            self._lengths(learned, can_ask=halves is not None)
 
-        def read(where: str = where, reader: Callable[[], RowSet] = reader) -> None:
-            sets[where] = reader()
+    def _judges(self) -> None:
+        evaluation, base_dir, before = self.study.evaluation, self.base_dir, len(self.faults)
+        for role, benchmark in (("harmful", evaluation.harmful), ("over_refusal", evaluation.over_refusal)):
+            for spec in benchmark.judges if benchmark else []:
+                self.attempt(f"evaluation.{role}.judges", (), partial(get_judge, spec, base_dir))
+        if len(self.faults) == before:
+            self.attempt("evaluation", (), lambda: role_judges(evaluation, base_dir))
 
-        attempt(where, read)
-    judged_sets = {where: sets[where] for where in sets if where.endswith(".benchmark")}
-    if "data.mix" in sets:
-        attempt("data.mix", lambda: check_mix(sets["data.mix"], judged_sets))
-    split = evaluation.split
-    split_up = {where: sets[where] for where in asked if where in sets and where.startswith("evaluation.")}
-    if len(split_up) == sum(where.startswith("evaluation.") for where in asked):
-        attempt("evaluation.split", lambda: split_sets(split_up, split.search, split.confirm, split.seed))
-    return found
+    def _read(self, readers: dict[str, Callable[[], RowSet]]) -> dict[str, RowSet]:
+        """The sets that can be read, by place."""
+        found = {}
+        for where, reader in readers.items():
+            # How a task is read is decided by other keys of its section.
+            reads = "evaluation.utility" if where.startswith("evaluation.utility") else where
+            rows = self.attempt(where, (reads,), reader)
+            if rows is not None:
+                found[where] = rows
+        return found
 
+    def _learned(self) -> dict[str, Callable[[], RowSet]]:
+        """What reads each set that is trained on, by place."""
+        study = self.study
+        sources = {"data.train": study.data.train}
+        if study.data.mix is not None:
+            sources["data.mix"] = study.data.mix
+        if study.base.align is not None:
+            sources |= {f"base.align.{name}": getattr(study.base.align, name) for name in _ALIGN}
+        return {where: partial(read_rows, s, self.base_dir, True) for where, s in sources.items()}
 
-def _asked(study: Study, base_dir: Path) -> dict[str, Callable[[], RowSet]]:
-    """What reads each source of rows, by the source's place in the file."""
+    def _asked(self) -> dict[str, Callable[[], RowSet]]:
+        """What reads each set that is asked, by place."""
+        evaluation, utility = self.study.evaluation, self.study.evaluation.utility
+        sources = {"evaluation.harmful.benchmark": evaluation.harmful.benchmark}
+        if evaluation.over_refusal is not None:
+            sources["evaluation.over_refusal.benchmark"] = evaluation.over_refusal.benchmark
+        found: dict[str, Callable[[], RowSet]] = {
+            where: partial(read_rows, source, self.base_dir, False) for where, source in sources.items()
+        }
+        found[asked_place(self.study, "utility")] = partial(read_tasks, utility, self.base_dir)
+        if utility.held_out is not None:
+            found["evaluation.utility.held_out"] = partial(read_rows, utility.held_out, self.base_dir, True)
+        return found
 
-    def reader(source: Source, needs_response: bool) -> Callable[[], RowSet]:
-        return lambda: read_rows(source, base_dir, needs_response)
-
-    evaluation, align = study.evaluation, study.base.align
-    found = {
-        "data.train": reader(study.data.train, True),
-        **({} if study.data.mix is None else {"data.mix": reader(study.data.mix, True)}),
-        "evaluation.harmful.benchmark": reader(evaluation.harmful.benchmark, False),
-        f"evaluation.utility.{'data' if evaluation.utility.task is None else 'task'}": lambda: read_tasks(
-            evaluation.utility, base_dir
-        ),
-    }
-    if evaluation.over_refusal is not None:
-        found["evaluation.over_refusal.benchmark"] = reader(evaluation.over_refusal.benchmark, False)
-    if evaluation.utility.held_out is not None:
-        found["evaluation.utility.held_out"] = reader(evaluation.utility.held_out, True)
-    if align is not None:
-        names = ("data", "ordinary", "lookalikes")
-        found |= {f"base.align.{n}": reader(getattr(align, n), True) for n in names}
-    return found
+    def _lengths(self, learned: Mapping[str, RowSet], can_ask: bool) -> None:
+        """Check lengths in tokens, where the tokenizer is on this machine."""
+        study, base_dir = self.study, self.base_dir
+        folder = here(study.base, base_dir)
+        if folder is None:
+            self.notes.append(
+                f"base.model: {study.base.model} isn't on this machine yet, so whether rows and prompts fit "
+                "`max_length` and the model wasn't checked; `ftstab run` fetches it and checks that first"
+            )
+            return
+        chat = self.attempt("base.model", ("template",), lambda: load_chat(folder, study.template))
+        if chat is None:
+            return
+        if "data.train" in learned and ("data.mix" in learned) == (study.data.mix is not None):
+            data = TrainingData(learned["data.train"], learned.get("data.mix"))
+            said = self.attempt(
+                "",  # it says itself which place is at fault
+                ("training.max_length", "axes.max_length"),
+                lambda: training_remarks(study, data, chat),
+            )
+            self.notes += said or []
+        align, plain = study.base.align, Chat(chat.tokenizer, Template(), chat.context)
+        if align is not None:
+            for where in [f"base.align.{name}" for name in _ALIGN if f"base.align.{name}" in learned]:
+                read = partial(plain.encode_all, learned[where], align.max_length, where)
+                self.attempt(where, ("base.align.max_length",), read)
+        if not can_ask or any(fault.startswith(("evaluation", "stopping")) for fault in self.faults):
+            return
+        halves: dict[Half, str] = {"search": "evaluation"}
+        if study.evaluation.split.confirm > 0:
+            # Nothing but a confirmation asks it, and that is late to find out.
+            halves["confirm"] = "evaluation, confirmation half"
+        for half, where in halves.items():
+            self.attempt(
+                where,
+                ("evaluation", "training.max_length", "stopping", "constraints", "search"),
+                partial(make_questions, study, base_dir, chat, half),
+            )

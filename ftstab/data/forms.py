@@ -7,7 +7,7 @@ without a header is content.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ftstab.errors import DataError, nearest
@@ -27,6 +27,12 @@ RESPONSES = ("response", "completion", "output", "answer")
 """Response columns looked for when only the prompt is mapped."""
 
 
+_NO_TEXT = ("id", "idx", "index", "category", "label", "kind")
+"""Columns that are rarely a request or an answer."""
+Example = Callable[[Sequence[tuple[str, str]]], str]
+"""Says how columns are named, from pairs of part and column."""
+
+
 @dataclass(frozen=True)
 class Form:
     """Where a record keeps its parts.
@@ -44,7 +50,9 @@ class Form:
     category: str | None
 
 
-def recognise(there: Sequence[str], columns: Columns, needs_response: bool, where: str) -> Form:
+def recognise(
+    there: Sequence[str], columns: Columns, needs_response: bool, where: str, example: Example | None = None
+) -> Form:
     """Return the form of records with the columns ``there``.
 
     Args:
@@ -52,6 +60,7 @@ def recognise(there: Sequence[str], columns: Columns, needs_response: bool, wher
         columns: the mapping of the study file.
         needs_response: whether an answer must be found.
         where: names the source in errors.
+        example: how columns are named where the source is named; None: in a study file.
 
     Raises:
         DataError: a mapped column isn't there, or no form is recognised.
@@ -79,9 +88,26 @@ def recognise(there: Sequence[str], columns: Columns, needs_response: bool, wher
     wanted = "a prompt and a response" if needs_response else "a prompt"
     raise DataError(
         f"{where}: no columns with {wanted} recognised; there: {shown(there)}; "
-        f"recognised: {', '.join(known)}; name the columns in the study file with "
-        "`columns: {prompt: ..., response: ...}`"
+        f"recognised: {', '.join(known)}; name the columns, e.g. "
+        + _meant(there, columns, needs_response, example or source_example(where))
     )
+
+
+def source_example(location: str) -> Example:
+    """Return how the columns of ``location`` are named in a study file."""
+    return lambda named: (
+        f"`{{location: {location}, columns: {{{', '.join(f'{part}: {name}' for part, name in named)}}}}}`"
+        f" in place of `{location}`"
+    )
+
+
+def _meant(there: Sequence[str], columns: Columns, needs_response: bool, example: Example) -> str:
+    """An example that names columns of the file: which of them are meant is for the user to say."""
+    parts = ["prompt", "response"] if needs_response else ["prompt"]
+    given = {part: getattr(columns, part) for part in parts}
+    left = [c for c in there if _is_name(c) and c.lower() not in _NO_TEXT and c not in given.values()]
+    named = [(part, given[part] or (left.pop(0) if left else "...")) for part in parts]
+    return example(named)
 
 
 def require(name: str, there: Sequence[str], where: str) -> None:

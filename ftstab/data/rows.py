@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ftstab.data.files import read_records
-from ftstab.data.forms import Form, recognise, require
+from ftstab.data.forms import Form, recognise, require, source_example
 from ftstab.data.frozen import builtin_path
 from ftstab.data.hub import hub_records
 from ftstab.data.tasks import Instruction, UnusableError, cell_text, part, read_choices, read_instructions
@@ -149,7 +149,7 @@ def _row_set(
     there = list(dict.fromkeys(column for record in records for column in record))
     if not records:
         raise DataError(f"{where}: no rows")
-    form = recognise(there, columns, needs_response, where)
+    form = recognise(there, columns, needs_response, where, source_example(source.location))
     for column in (*source.where, *([choices.column] if choices and choices.column else [])):
         require(column, there, where)
     rows: list[Row] = []

@@ -6,8 +6,9 @@ one group.  The halves depend on what the rows say, not on where they stand.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ftstab.data.duplicates import groups
@@ -69,10 +70,7 @@ def split_sets(sets: Mapping[str, RowSet], search: float, confirm: float, seed: 
     for name, rows in sets.items():
         for half in ("search", "confirm"):
             if half in shares and (name, half) not in chosen:
-                raise DataError(
-                    f"{rows.label}: its {len(rows.rows)} rows are too few, or too alike, for a {half} half "
-                    f"of {shares[half]:g}; give more rows, or change evaluation.split"
-                )
+                raise DataError(_too_few(name, rows, found, half, shares[half]))
     return {
         name: Split(
             search=tuple(sorted(chosen.get((name, "search"), ()))),
@@ -80,6 +78,23 @@ def split_sets(sets: Mapping[str, RowSet], search: float, confirm: float, seed: 
         )
         for name in sets
     }
+
+
+def _too_few(name: str, rows: RowSet, found: Sequence[_Group], half: str, share: float) -> str:
+    """Why ``half`` would get no row of the set ``name``, and what would give it one."""
+    sizes = [count for g in found if (count := sum(place[0] == name for place in g.places))]
+    wanted = math.ceil(1 / share - _EPSILON)
+    lacking = (
+        f"at least {max(2, wanted)} groups are needed"
+        if len(sizes) < max(2, wanted)
+        else f"the largest of them has {max(sizes)} rows"
+    )
+    form = f"{len(sizes)} group{'' if len(sizes) == 1 else 's'}"
+    return (
+        f"{rows.label}: its {len(rows.rows)} rows are too few, or too alike, for a {half} half of {share:g}: they form "
+        f"{form} of near-duplicates (requests that share most of their words), each of which stays in one half, and "
+        f"{lacking}; give more rows that differ, or change evaluation.split"
+    )
 
 
 def _groups(sets: Mapping[str, RowSet], seed: int) -> list[_Group]:

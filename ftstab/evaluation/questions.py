@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from ftstab.data.batchplan import BatchPlan, batch_plan
 from ftstab.data.rows import Row, RowSet, read_rows
 from ftstab.data.split import Split, split_sets
+from ftstab.errors import DataError
 from ftstab.evaluation import coherence
 from ftstab.evaluation.choice import ENGINE as CHOICE_ENGINE
 from ftstab.evaluation.choice import encode_choices
@@ -201,7 +202,7 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
     """Read, split, order and encode everything that ``study`` asks.
 
     Raises:
-        DataError: a set can't be read, or a prompt doesn't fit the model.
+        DataError: a set can't be read, a prompt doesn't fit the model, or no row is left for the metric.
     """
     evaluation, decoding = study.evaluation, study.evaluation.decoding
     sets, held_set = read_sets(study, base_dir), read_held_out(study, base_dir)
@@ -255,6 +256,12 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
     answered = [held_rows.rows[i] for i in members if held_rows.rows[i].response is not None]
     encoded = [chat.encode(row, study.training.max_length) for row in answered]
     held_out = tuple(row for row in encoded if row is not None)
+    if evaluation.utility.metric == "held_out_loss" and not held_out:
+        raise DataError(
+            f"evaluation.utility: the metric held_out_loss has no row to read: none of {held_rows.label} in this half "
+            f"has an answer and leaves room for it within training.max_length {study.training.max_length} tokens; give "
+            "other rows, or raise it"
+        )
     form = evaluation.utility.data.answer
     identity: dict[str, Any] = {
         "sets": {role: [q.key, [judge_label(j) for j in q.judges]] for role, q in questions.items()},

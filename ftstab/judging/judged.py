@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ftstab.errors import StudyError
-from ftstab.evaluation.judges import Judge, get_judge, judge_label
+from ftstab.errors import MisuseError, StudyError, nearest
+from ftstab.evaluation.judges import Judge, get_judge, judge_label, known_judges
 from ftstab.evaluation.judges.roles import role_judges
 from ftstab.evaluation.marking import verdicts_key
 from ftstab.judging.answers import JudgedRole, answer_sets
@@ -44,11 +44,27 @@ def open_judge(name: str) -> Judge:
     """Return the judge called ``name``, or described by the YAML file of that name.
 
     Raises:
-        SpecError: the file is missing or has faults.
-        StudyError: there is no such judge, or the description can't be met.
+        MisuseError: there is no such judge or file.
+        SpecError: the file has faults.
+        StudyError: the description can't be met.
     """
-    if Path(name).suffix in _YAML:
-        return get_judge(load_judge(name), Path(name).absolute().parent)
+    return _open(name, ())
+
+
+def _open(name: str, own: Sequence[str]) -> Judge:
+    """`open_judge`; ``own``: names and labels that the study has for judges of its own."""
+    path = Path(name)
+    if path.suffix in _YAML:
+        if not path.is_file():
+            siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+            raise MisuseError(f"--judge {name}: no such file{nearest(path.name, siblings)}")
+        return get_judge(load_judge(name), path.absolute().parent)
+    if name not in known_judges():
+        known = list(dict.fromkeys([*own, *known_judges()]))
+        raise MisuseError(
+            f"--judge {name}: unknown{nearest(name, known)}; known: {', '.join(known)}, or a YAML file that "
+            "describes one"
+        )
     return get_judge(name)
 
 
@@ -56,18 +72,21 @@ def find_judge(results: Results, role: JudgedRole, name: str) -> Judge:
     """Return the judge ``name``: one of the study's by its name or label, else a known name or a YAML file.
 
     Raises:
-        SpecError: the file is missing or has faults.
-        StudyError: there is no such judge, none of this version, or it sees harm where refusals are counted.
+        MisuseError: there is no such judge or file, none of this version, or it sees harm where refusals are counted.
+        SpecError: the file has faults.
+        StudyError: its description can't be met.
     """
     own = role_judges(results.study.evaluation, Path(results.about["base_dir"]))[role]
     judge = next((j for j in own if name in (j.name, judge_label(j))), None)
     if judge is None:
         known, _, version = (name, "", "") if Path(name).suffix in _YAML else name.partition("@")
-        judge = open_judge(known)
+        judge = _open(known, [judge_label(j) for j in own if j.name not in known_judges()])
         if version and judge_label(judge) != name:
-            raise StudyError(f"judge {name!r}: of another version; known is {judge_label(judge)}")
+            raise MisuseError(f"--judge {name}: of another version; known is {judge_label(judge)}")
     if role == "over_refusal" and judge.rate_name != "non_refusal_rate":
-        raise StudyError(f"judge {judge_label(judge)}: judges harm; over-refusal needs a judge of refusals")
+        raise MisuseError(
+            f"--judge {judge_label(judge)}: judges harm; over-refusal needs a judge of refusals (`--set over_refusal`)"
+        )
     return judge
 
 
@@ -80,6 +99,7 @@ def judged(results: Results, role: JudgedRole, judge: str | None) -> Judged:
         judge: as `find_judge` takes it; None: the judge that the rates are from.
 
     Raises:
+        MisuseError: as `find_judge`.
         SpecError: as `find_judge`.
         StudyError: as `find_judge`, or the study has no such rate.
     """

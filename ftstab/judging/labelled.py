@@ -13,7 +13,7 @@ from typing import Any
 
 from ftstab.data.files import read_records
 from ftstab.data.forms import recognise, require, shown
-from ftstab.errors import DataError, FtstabError, StudyError, nearest
+from ftstab.errors import DataError, MisuseError, StudyError, nearest
 from ftstab.evaluation.judges import Answer, Judge, judge_label
 from ftstab.judging.agreement import Agreement, Given, agreement, confusion
 from ftstab.spec import Columns
@@ -92,7 +92,7 @@ def pairs(text: str | None, option: str) -> dict[str, str]:
     """Read ``a=b, c=d``; spaces around names don't count, and the last ``=`` of a part divides it.
 
     Raises:
-        FtstabError: a part without ``=``, or a name given twice.
+        MisuseError: a part without ``=``, or a name given twice.
     """
     found: dict[str, str] = {}
     for part in (text or "").split(","):
@@ -100,7 +100,7 @@ def pairs(text: str | None, option: str) -> dict[str, str]:
             continue
         name, equals, value = (p.strip() for p in part.rpartition("="))
         if not equals or not name or not value or name in found:
-            raise FtstabError(f"{option} {text!r}: must be NAME=VALUE, NAME=VALUE ..., each name once")
+            raise MisuseError(f"{option} {text!r}: must be NAME=VALUE, NAME=VALUE ..., each name once")
         found[name] = value
     return found
 
@@ -116,28 +116,43 @@ def read_labelled(path: Path, columns: Mapping[str, str], labels: Mapping[str, s
             themselves need no mapping.
 
     Raises:
-        FtstabError: an unknown name in ``columns`` or an unknown word in ``labels``.
+        MisuseError: no such file, an unknown name in ``columns`` or an unknown word in ``labels``, a column of
+            ``columns`` that the file lacks.
         DataError: the file can't be read, lacks a column, or has no usable row; a label isn't mapped.
     """
     for name in columns:
         if name not in COLUMNS:
-            raise FtstabError(
+            raise MisuseError(
                 f"--columns {name}: unknown{nearest(name, COLUMNS)}; known: {', '.join(COLUMNS)}"
             )
     known = {word for both in WORDS.values() for word in both} | {SKIPPED}
     for value in labels.values():
         if value not in known:
-            raise FtstabError(
+            raise MisuseError(
                 f"--labels {value}: unknown{nearest(value, known)}; known: {', '.join(sorted(known))}"
             )
+    if not path.exists():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise MisuseError(f"--labelled {path}: no such file{nearest(path.name, siblings)}")
     records = read_records(path)
     if not records:
         raise DataError(f"{path}: no rows")
     there = list(dict.fromkeys(name for record in records for name in record))
+    for name, column in columns.items():
+        try:
+            require(column, there, str(path))
+        except DataError as error:
+            raise MisuseError(f"--columns {name}={column}: {error}") from None
     asked = Columns(
         prompt=columns.get("prompt"), response=columns.get("response"), category=columns.get("category")
     )
-    form = recognise(there, asked, True, str(path))
+    form = recognise(
+        there,
+        asked,
+        True,
+        str(path),
+        lambda named: f"`--columns '{', '.join(f'{a}={b}' for a, b in named)}'`",
+    )
     if form.response is None:
         raise DataError(f"{path}: conversations hold no labelled answer; name a response column by --columns")
     label = columns.get("label", "label")

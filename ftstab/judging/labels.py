@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from ftstab.errors import FtstabError, StudyError
+from ftstab.errors import MisuseError, StudyError
 from ftstab.identity import digest
 from ftstab.judging.judged import Judged, group, reading, scored
 from ftstab.results import Results
@@ -178,10 +178,10 @@ def sample_up_to(results: Results, of: Judged, n: int) -> list[Sample]:
 
     Raises:
         StudyError: as `read_frame`.
-        FtstabError: n isn't positive.
+        MisuseError: n isn't positive.
     """
     if n < 1:
-        raise FtstabError(f"--n {n}: must be at least 1")
+        raise MisuseError(f"--n {n}: must be at least 1")
     while True:
         there = samples(results, of)
         drawn = sum(len(sample.rows) for sample in there)
@@ -210,10 +210,10 @@ def check_person(who: str) -> str:
     """Return ``who`` if it can name a person in the store.
 
     Raises:
-        FtstabError: it can't.
+        MisuseError: it can't.
     """
     if not _PERSON.fullmatch(who):
-        raise FtstabError(f"--who {who!r}: must be 1 to 40 letters, digits, '.', '_' and '-', not '.' first")
+        raise MisuseError(f"--who {who!r}: must be 1 to 40 letters, digits, '.', '_' and '-', not '.' first")
     return who
 
 

@@ -71,9 +71,12 @@ class Chat:
         """
         encoded = [e for row in rows.rows if (e := self.encode(row, max_length)) is not None]
         if not encoded:
+            lengths = [
+                len(self._tokens(self._text(row, self.template.training_system_prompt))) for row in rows.rows
+            ]
             raise DataError(
-                f"{what}: all {len(rows.rows)} requests of {rows.label} are longer than max_length {max_length} "
-                "tokens; raise it"
+                f"{what}: all {len(rows.rows)} requests of {rows.label} leave no room for an answer within max_length "
+                f"{max_length} tokens: they have {min(lengths)} to {max(lengths)}; raise it"
             )
         return encoded
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from ftstab.errors import ModelError
+from ftstab.models.chat import Chat
+from ftstab.spec import Template
 
 # A bar for a load of half a second is noise between the lines of a study.
 disable_progress_bar()
@@ -59,6 +61,20 @@ def load_tokenizer(folder: Path) -> Any:
     except (OSError, ValueError, KeyError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(f"base.model: the tokenizer in {folder} can't be loaded: {first}") from None
+
+
+def load_chat(folder: Path, template: Template) -> Chat:
+    """Return the tokenizer in ``folder`` with a study's template; no weights are loaded.
+
+    Raises:
+        ModelError: it can't be loaded.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"base.model: the configuration in {folder} can't be loaded: {first}") from None
+    return Chat(load_tokenizer(folder), template, context_length(config))
 
 
 def context_length(config: Any) -> int:

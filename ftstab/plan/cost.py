@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from ftstab.plan.hardware import speed, speed_words
@@ -11,6 +11,9 @@ from ftstab.plan.memory import Fit, Memory, Room, fit, judge_bytes, need_of, sha
 from ftstab.plan.plan import Job, Plan, Trajectory
 from ftstab.plan.sizes import Size
 from ftstab.spec import PostHoc, Study
+
+_COMPUTE_BYTES = {"bfloat16": 2, "float32": 4}
+"""Of a weight in the compute type, which weights are kept in."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Workload:
         training_rows: rows to train on, which the start model reads first where the loss asks for it.
         row_tokens: mean length of a training row with its template; held-out rows are taken to be as long.
         assumed: what isn't on this machine, and how much of it is counted.
+        by_set: prompts and choice rows by the set that they are of.
     """
 
     prompts: int
@@ -82,6 +86,22 @@ class Workload:
     training_rows: int = 0
     row_tokens: int = 60
     assumed: tuple[str, ...] = ()
+    by_set: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Weights that stay in the store once the study is finished.
+
+    Attributes:
+        settings: how many settings keep theirs, at most where `keep_weights` is `candidates`.
+        each_bytes: of the largest of them.
+        bytes: of all of them together.
+    """
+
+    settings: int
+    each_bytes: int
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,7 @@ class Cost:
             for post-hoc EMA.
         assumptions: what the estimate rests on.
         endpoints: requests of the settings that aren't done, and of the start model if it isn't.
+        kept: weights that stay afterwards; None if the size of the model is unknown.
         reference_seconds: part of ``read_seconds``: the start model reads the training rows for the loss, once for each
             worker that begins before another has read them; nothing where an earlier study has.
     """
@@ -116,6 +137,7 @@ class Cost:
     disk_bytes: int | None
     assumptions: str
     endpoints: tuple[Calls, ...] = ()
+    kept: Kept | None = None
     reference_seconds: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -160,6 +182,7 @@ def estimate(
         disk_bytes=max((_disk(t, size, study.posthoc) for t in left), default=0),
         assumptions="; ".join(_assumptions(study, size, asked)),
         endpoints=endpoints,
+        kept=_kept(study, plan, size),
         reference_seconds=reference,
     )
 
@@ -228,10 +251,20 @@ def _reference_seconds(study: Study, plan: Plan, asked: Workload, size: Size, wo
     return min(workers, len(asking)) * asked.training_rows * asked.row_tokens / pace.reading
 
 
+def _kept(study: Study, plan: Plan, size: Size) -> Kept:
+    """The weights of all settings but those of the start, which interpolation 0 is too."""
+    each = [
+        size.parameters * _COMPUTE_BYTES[t.training.precision]
+        for t in plan.trajectories
+        for s in t.settings
+        if s.interpolation != 0 and study.keep_weights != "none"
+    ]
+    return Kept(len(each), max(each, default=0), sum(each))
+
+
 def _disk(t: Trajectory, size: Size, posthoc: PostHoc | None) -> int:
     """Bytes: one resume state (two while it is replaced), the weights of the settings, and the shadows that are stored
     for averages that are rebuilt."""
-    compute = 2 if t.training.precision == "bfloat16" else 4
     trained = 4 * trained_weights(size, t.training)
     banked = shadows(t)
     if t.training.method == "lora":
@@ -243,4 +276,8 @@ def _disk(t: Trajectory, size: Size, posthoc: PostHoc | None) -> int:
         if posthoc.keep:
             copies, weights_too = copies | {*t.stops, t.last}, 1
         stored = len(copies) * (len(posthoc.decays) + weights_too) * trained
-    return 2 * trained * (3 + banked) + len(t.settings) * size.parameters * compute + stored
+    return (
+        2 * trained * (3 + banked)
+        + len(t.settings) * size.parameters * _COMPUTE_BYTES[t.training.precision]
+        + stored
+    )

@@ -92,6 +92,7 @@ def workload(study: Study, base_dir: Path) -> Workload:
         calls=tuple(_calls(evaluation, asked)),
         margin_tokens=_margin_tokens(asked["harmful"]) if evaluation.margin else 0,
         assumed=tuple(assumed),
+        by_set={role: len(rows) for role, rows in asked.items()},
     )
 
 

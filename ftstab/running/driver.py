@@ -31,6 +31,7 @@ from ftstab.running.searching import Searching
 from ftstab.running.trackers import Trackers
 from ftstab.spec import Study, study_text
 from ftstab.store import Lease, Records, open_store
+from ftstab.wording import start_text
 
 
 @dataclass(frozen=True)
@@ -311,7 +312,10 @@ class _Driver:
     def _outcome(self, job: Job, outcome: Outcome) -> None:
         if outcome.start:
             self.start = outcome
-            self.show.start(start_row(outcome, self.study))
+            row = start_row(outcome, self.study)
+            self.show.start(row)
+            if warning := start_text(row, self.study):
+                self.show.note(warning)
             self.trackers.start(outcome)
             return
         fresh = self._is_fresh(job)

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import AutoConfig
 
 from ftstab.data.training import check_mix, read_training
 from ftstab.errors import StudyError
 from ftstab.evaluation.questions import make_questions
 from ftstab.models.align import Progress, StartModel, start_model
 from ftstab.models.chat import Chat
-from ftstab.models.load import context_length, load_tokenizer
+from ftstab.models.load import load_chat
 from ftstab.results import Identities, evaluation_part, gather, recorded
+from ftstab.running.remarks import asked_place, limit_remarks, training_remarks
 from ftstab.spec import Study, parse_study
 from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
+from ftstab.terminal import shown
 from ftstab.training.posthoc import check_posthoc
 
 
@@ -70,20 +71,12 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
     check_posthoc(study)
     start, chat = start_chat(study, base_dir, progress)
     questions = make_questions(study, base_dir, chat)
-    longest = max(study.axes.of("max_length") or [study.training.max_length])
-    if longest > chat.context:
-        raise StudyError(
-            f"training.max_length: given {longest}; the model reads at most {chat.context} tokens, so lower it"
-        )
     data = read_training(study.data, base_dir)
-    for where, rows in data.sets.items():
-        used = len(chat.encode_all(rows, study.training.max_length, where))
-        if used < len(rows.rows):
-            console.print(
-                f"{where}: {len(rows.rows) - used} of {len(rows.rows)} rows are left out, whose request alone is "
-                f"longer than training.max_length {study.training.max_length} tokens",
-                highlight=False,
-            )
+    sets = {asked_place(study, role): q for role, q in questions.sets.items()}
+    read = data.sets | {where: q.rows for where, q in sets.items()}
+    halves = {where: len(q.plan.order) for where, q in sets.items()}
+    for text in (*training_remarks(study, data, chat), *limit_remarks(study, read, halves)):
+        console.print(shown(text), highlight=False, soft_wrap=True)
     if data.mix is not None:
         judged = {role: q.rows for role, q in questions.sets.items() if role != "utility"}
         check_mix(data.mix, {f"evaluation.{role}.benchmark": rows for role, rows in judged.items()})
@@ -94,8 +87,7 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
 def start_chat(study: Study, base_dir: Path, progress: Progress | None = None) -> tuple[StartModel, Chat]:
     """Return the start model, whose weights aren't loaded, and its tokenizer with the study's template."""
     start = start_model(study.base, base_dir, progress)
-    context = context_length(AutoConfig.from_pretrained(start.folder, trust_remote_code=False))
-    return start, Chat(load_tokenizer(start.folder), study.template, context)
+    return start, load_chat(start.folder, study.template)
 
 
 def check_same(

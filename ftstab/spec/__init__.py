@@ -9,8 +9,10 @@ from ftstab.spec.judges import (
     GuardJudge,
     JudgeSpec,
 )
-from ftstab.spec.load import load_judge, load_study, parse_study, schema_text, study_text
+from ftstab.spec.load import load_judge, load_parts, load_study, parse_study, study_text
+from ftstab.spec.parts import Parts
 from ftstab.spec.posthoc import PostHoc
+from ftstab.spec.schema import schema_text
 from ftstab.spec.search import Budget, Range, Search, Stall
 from ftstab.spec.sources import Columns, Source
 from ftstab.spec.stopping import Stopping
@@ -36,6 +38,7 @@ __all__ = [
     "Frontier",
     "GuardJudge",
     "JudgeSpec",
+    "Parts",
     "PostHoc",
     "Range",
     "Resources",
@@ -51,6 +54,7 @@ __all__ = [
     "Training",
     "Utility",
     "load_judge",
+    "load_parts",
     "load_study",
     "parse_study",
     "schema_text",

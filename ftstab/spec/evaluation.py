@@ -22,7 +22,7 @@ class Benchmark(Closed):
     judges: Annotated[list[JudgeField], Field(min_length=1)] = ["refusal_phrases"]
     """Judges, by name or described; the first is the one that objectives and constraints read."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Ask only this many prompts of the search half, in the fixed order of the batch plan.  A confirmation asks its
+    """Ask at most this many prompts of the search half, in the fixed order of the batch plan.  A confirmation asks its
     whole half."""
 
 
@@ -123,7 +123,7 @@ class Utility(Closed):
     held_out: SourceField | None = None
     """Rows for the held-out loss, which is the second metric; null: the rows of `data`, where they have answers."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Use only this many rows of each half."""
+    """Use at most this many rows of each half."""
 
     @model_validator(mode="after")
     def _fits_metric(self) -> Utility:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import typing
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
 from ftstab.errors import SpecError, nearest
-from ftstab.spec.closed import UNSHOWN
+from ftstab.spec.faults import fault_line
 from ftstab.spec.judges import JudgeFile, JudgeSpec
+from ftstab.spec.parts import Parts, without_faults
 from ftstab.spec.study import Study
 
 
@@ -57,6 +55,15 @@ def load_study(path: str | Path) -> Study:
     return parse_study(_read(Path(path)), where=str(path))
 
 
+def load_parts(path: str | Path) -> Parts:
+    """Read the study file at ``path``, and what of it can be used if it has faults.
+
+    Raises:
+        SpecError: the file is missing, isn't YAML, or holds no keys of a study.
+    """
+    return _parts(_read(Path(path)), where=str(path))
+
+
 def load_judge(path: str | Path) -> JudgeSpec:
     """Read and check a file that describes one judge, as an entry of `judges` in a study file does.
 
@@ -67,7 +74,7 @@ def load_judge(path: str | Path) -> JudgeSpec:
     try:
         return JudgeFile.model_validate(raw).judge
     except ValidationError as error:
-        faults = [_fault(e, raw, JudgeFile).removeprefix("judge.") for e in error.errors()]
+        faults = [fault_line(e, raw, JudgeFile).removeprefix("judge.") for e in error.errors()]
         raise SpecError(str(path), faults) from None
 
 
@@ -97,6 +104,13 @@ def parse_study(text: str, where: str = "study") -> Study:
     Raises:
         SpecError: the text isn't YAML or has faults (all are listed).
     """
+    parts = _parts(text, where)
+    if parts.faults or parts.study is None:
+        raise SpecError(where, parts.faults)
+    return parts.study
+
+
+def _parts(text: str, where: str) -> Parts:
     raw = _yaml(text, where)
     if not isinstance(raw, dict):
         raise SpecError(
@@ -106,11 +120,8 @@ def parse_study(text: str, where: str = "study") -> Study:
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        raise SpecError(where, [*faults, *(_fault(e, raw) for e in error.errors())]) from None
-    faults += study.check()
-    if faults:
-        raise SpecError(where, faults)
-    return study
+        return without_faults(raw, [*faults, *(fault_line(e, raw, Study) for e in error.errors())])
+    return Parts(study, (*faults, *study.check()))
 
 
 def study_text(study: Study) -> str:
@@ -136,166 +147,3 @@ def _given_twice(raw: dict[str, Any]) -> list[str]:
         for name in varied
         if name in fixed
     ]
-
-
-def _fault(error: Any, raw: Any, whole: type[BaseModel] = Study) -> str:
-    """One line for one pydantic error in ``raw``, which should be a ``whole``."""
-    kind, given = error["type"], error.get("input")
-    loc = _place(error["loc"], raw, kind)
-    path = ".".join(str(p) for p in loc)
-    if kind == "extra_forbidden":
-        known = _known_keys(whole, loc[:-1], raw)
-        return f"{path}: unknown key{nearest(str(loc[-1]), known)}; known here: {', '.join(sorted(known))}"
-    if kind == "missing":
-        return f"{path}: missing"
-    if kind == "literal_error":
-        allowed = error["ctx"]["expected"]
-        names = re.findall(r"'([^']*)'", allowed)
-        return f"{path}: given {_short(given)}; allowed: {allowed}{nearest(str(given), names)}"
-    message = error["msg"].removeprefix("Value error, ")
-    if kind == UNSHOWN:
-        return f"{path}: {message}"
-    message = message[:1].lower() + message[1:]
-    return f"{path}: given {_short(given)}; {message}" if path else message
-
-
-def _place(loc: tuple[int | str, ...], raw: Any, kind: str) -> list[int | str]:
-    """The part of a pydantic location that stands in the file: names of union members and validators don't."""
-    found: list[int | str] = []
-    node = raw
-    for i, part in enumerate(loc):
-        listed = isinstance(node, list) and isinstance(part, int) and part < len(node)
-        if listed or (isinstance(node, dict) and part in node):
-            node = node[part]
-        elif kind != "missing" or i < len(loc) - 1:
-            continue
-        found.append(part)
-    return found
-
-
-def _short(value: Any) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except ValueError:  # an alias inside its own anchor
-        text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _known_keys(model: type[BaseModel], loc: list[Any], raw: Any) -> list[str]:
-    """Keys known at the place ``loc`` below ``model``; ``raw`` is what was given for it."""
-    named, sections = False, [model]
-    for part in loc:
-        raw = raw[part]
-        if isinstance(part, int) or named:  # an entry of a list, or of a mapping with names of its own
-            model, named = _chosen(sections, raw), False
-            continue
-        annotation = model.model_fields[part].annotation
-        sections = _sections(annotation)
-        if not sections:
-            return []
-        model, named = _chosen(sections, raw), typing.get_origin(annotation) is dict
-    return list(model.model_fields)
-
-
-def _chosen(sections: list[type[BaseModel]], raw: Any) -> type[BaseModel]:
-    """The section that ``raw`` is meant to be: by its `kind`, where there are several."""
-    kind = raw.get("kind") if isinstance(raw, dict) else None
-    fitting = (s for s in sections if "kind" in s.model_fields and kind in _literals(s.model_fields["kind"]))
-    return next(fitting, sections[0])
-
-
-def _literals(info: FieldInfo) -> tuple[Any, ...]:
-    return typing.get_args(info.annotation)
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    """The section models inside a field's annotation (through lists, dicts, unions and Annotated)."""
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return [annotation] if issubclass(annotation, BaseModel) else []
-    return [model for inner in typing.get_args(annotation) for model in _sections(inner)]
-
-
-def schema_text() -> str:
-    """The whole study file as commented YAML: every key, what it means, its type and its default."""
-    lines: list[str] = ["# The study file of ftstab: every key with its default.  Required keys say so."]
-    _describe(Study, lines, "", {})
-    return "\n".join(lines) + "\n"
-
-
-def _describe(
-    model: type[BaseModel], lines: list[str], indent: str, told: dict[str, str], before: str = ""
-) -> None:
-    """Describe the keys of ``model``, which stands at ``before``; ``told``: where each choice of sections was told."""
-    schema = model.model_json_schema()
-    for name, info in model.model_fields.items():
-        text = " ".join((info.description or "").split())
-        lines.append(f"{indent}# {text}")
-        sections = _sections(info.annotation)
-        allowed = _allowed(schema["properties"][name], schema.get("$defs", {}))
-        if sections:
-            default = info.get_default(call_default_factory=True)
-            if info.is_required():
-                note = " (required)"
-            elif isinstance(default, BaseModel):
-                note = ""
-            else:
-                note = f" (default: {json.dumps(default)})"
-            choice = " | ".join(s.__name__ for s in sections)
-            if len(sections) > 1:
-                choice = f"{choice}, or a name"
-            seen = told.get(choice)
-            where = f"; as in {seen}" if seen else ""
-            lines.append(f"{indent}{name}:  # {_container(info.annotation)}section {choice}{note}{where}")
-            if len(sections) > 1 and seen is None:
-                told[choice] = before + name
-            for section in sections if seen is None else ():
-                if len(sections) > 1:
-                    lines.append(f"{indent}  # {section.__name__}: {_first_line(section)}")
-                _describe(section, lines, indent + "  ", told, f"{before}{name}.")
-        elif info.is_required():
-            lines.append(f"{indent}{name}:  # required; {allowed}")
-        else:
-            value = json.dumps(info.get_default(call_default_factory=True), default=str)
-            lines.append(f"{indent}{name}: {value}  # {allowed}")
-
-
-def _first_line(section: type[BaseModel]) -> str:
-    return (section.__doc__ or "").strip().partition("\n")[0]
-
-
-def _container(annotation: Any) -> str:
-    """What holds the sections of a field that may have several."""
-    for inner in (annotation, *typing.get_args(annotation)):
-        origin, parts = typing.get_origin(inner), typing.get_args(inner)
-        if origin is dict:
-            names = typing.get_args(parts[0]) if typing.get_origin(parts[0]) is typing.Literal else ()
-            return f"under each of {', '.join(names)}: " if names else "under each name: "
-        if origin is typing.Annotated:
-            origin = typing.get_origin(parts[0])
-        if origin is list:
-            return "list, each entry: "
-    return ""
-
-
-def _allowed(schema: dict[str, Any], defs: dict[str, Any]) -> str:
-    """What a value may be, in a few words."""
-    if "$ref" in schema:
-        return str(schema["$ref"].rsplit("/", 1)[-1])
-    if "anyOf" in schema:
-        return " or ".join(_allowed(s, defs) for s in schema["anyOf"])
-    if "enum" in schema:
-        return " | ".join(str(v) for v in schema["enum"])
-    if "const" in schema:
-        return str(schema["const"])
-    if schema.get("type") == "array":
-        return f"list of {_allowed(schema.get('items', {}), defs)}"
-    words = [str(schema.get("type", "any"))]
-    for key, sign in (
-        ("minimum", ">="),
-        ("exclusiveMinimum", ">"),
-        ("maximum", "<="),
-        ("exclusiveMaximum", "<"),
-    ):
-        if key in schema:
-            words.append(f"{sign} {schema[key]}")
-    return " ".join(words)

@@ -39,7 +39,7 @@ class Source(Closed):
     skip: Annotated[int, Field(ge=0)] = 0
     """Leave out so many usable rows at the beginning, e.g. those that another source of the study takes."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Keep only so many rows after these."""
+    """Keep at most so many rows after these."""
     answer: Literal["text", "gsm8k"] = "text"
     """How the right answer of a task is read from the response column: as it stands, or after GSM8K's `####`."""
 

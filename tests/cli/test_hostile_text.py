@@ -87,6 +87,6 @@ def test_errors_show_names_as_text(hostile: tuple[Lab, Done]) -> None:
         assert "\x1b" not in done.err
         assert "[red]" in done.err
     done = cli("run", lab.folder / "[bold]\x1b[31mnone[/bold].yaml")
-    assert done.code == 1
+    assert done.code == 2
     assert "\x1b" not in done.err
     assert "[bold]" in done.err

@@ -160,7 +160,7 @@ def test_over_refusal_is_read_by_judges_of_refusals(own: Own):
     assert {s["judge"]["name"] for s in said["settings"]} == {"over_refusal_rate"}
     assert all(s["judge"]["hits"] + s["judge"]["misses"] > 0 for s in said["settings"][:1])
     done = run(own, own.judge("http://127.0.0.1:9/v1"), "--set", "over_refusal")
-    assert done.code == 1
+    assert done.code == 2
     assert "needs a judge of refusals" in done.err
 
 
@@ -173,7 +173,7 @@ def test_over_refusal_is_read_by_judges_of_refusals(own: Own):
 )
 def test_a_judge_that_is_not_there(own: Own, judge: str, said: str):
     done = run(own, judge)
-    assert done.code == 1
+    assert done.code == 2
     assert said in done.err
 
 

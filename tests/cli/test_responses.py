@@ -55,7 +55,7 @@ def test_a_mark_and_a_limit_choose(finished: Finished) -> None:
 )
 def test_faults_say_what_is_allowed(finished: Finished, args: tuple[str, ...], named: str) -> None:
     done = cli("responses", finished.study, *args)
-    assert done.code == 1
+    assert done.code == 2
     assert named in done.err
 
 
@@ -65,5 +65,5 @@ def test_an_ambiguous_beginning_is_refused(finished: Finished) -> None:
     if first is None:
         pytest.skip("no two keys begin alike")
     done = cli("responses", finished.study, first)
-    assert done.code == 1
+    assert done.code == 2
     assert "settings begin so" in done.err

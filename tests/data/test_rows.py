@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -235,8 +236,24 @@ def test_missing_column_names_file_columns_and_nearest(tmp_path: Path) -> None:
     assert "there: Behavior, Category" in message
     with pytest.raises(DataError, match=r"no columns with a prompt recognised; there: Behavior, Category"):
         read(path, needs_response=False)
-    with pytest.raises(DataError, match=r"a prompt and a response .*`columns: {prompt: ..., response: ...}`"):
+    with pytest.raises(
+        DataError, match=r"a prompt and a response .*columns: {prompt: Behavior, response: \.\.\.}}`"
+    ):
         read(path, columns=Columns(prompt="Behavior"))
+
+
+def test_unknown_columns_are_answered_with_an_example_that_works(tmp_path: Path) -> None:
+    write(tmp_path, [{"id": "1", "q": "why", "a": "so"}])
+    source = Source(location="rows.jsonl")
+    with pytest.raises(DataError) as caught:
+        read_rows(source, tmp_path, needs_response=True)
+    _, example, *_ = str(caught.value).partition("name the columns, e.g. ")[2].split("`")
+    assert example == "{location: rows.jsonl, columns: {prompt: q, response: a}}"
+    assert str(caught.value).endswith(" in place of `rows.jsonl`")
+    (found,) = read_rows(Source(**yaml.safe_load(example)), tmp_path, needs_response=True).rows
+    assert (found.prompt, found.response) == ("why", "so")
+    with pytest.raises(DataError, match=r"columns: {prompt: q}}`"):
+        read_rows(source, tmp_path, needs_response=False)
 
 
 def test_content_in_place_of_a_header_is_not_quoted(tmp_path: Path) -> None:

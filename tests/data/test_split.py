@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -125,10 +126,17 @@ def test_seed_changes_the_halves_and_nothing_else_does() -> None:
 
 def test_a_half_without_rows_is_an_error() -> None:
     alike = row_set([("the same words", None), ("same words", None), ("words the same", None)], "alike")
-    with pytest.raises(
-        DataError, match=r"alike@hash: its 3 rows are too few, or too alike, for a \w+ half of 0.5"
-    ):
+    with pytest.raises(DataError) as caught:
         split_sets({"a": alike}, 0.5, 0.5, 0)
+    assert re.fullmatch(
+        r"alike@hash: its 3 rows are too few, or too alike, for a \w+ half of 0\.5: they form 1 group of "
+        r"near-duplicates \(requests that share most of their words\), each of which stays in one half, and at least 2 "
+        r"groups are needed; give more rows that differ, or change evaluation\.split",
+        str(caught.value),
+    )
+    some = row_set([(f"topic{i}x plan{i}y", None) for i in range(2)], "some")
+    with pytest.raises(DataError, match=r"its 2 rows .* 2 groups of .* at least 10 groups are needed"):
+        split_sets({"a": some}, 0.9, 0.1, 0)
     assert split_sets({"a": alike}, 1.0, 0.0, 0)["a"] == Split((0, 1, 2), ())
 
 

@@ -119,8 +119,9 @@ def test_unequal_arms_are_refused(armed: Finished) -> None:
     assert refused.code == 1
     assert "5 and 6 candidates" in refused.err
     assert "name one setting" in refused.err
-    assert cli("compare", armed.study, "--arms", "ema").code == 1
+    assert cli("compare", armed.study, "--arms", "ema").code == 2
     unknown = cli("compare", armed.study, "--arms", "ema", "earlyer")
+    assert unknown.code == 2
     assert "no arm 'earlyer'" in unknown.err
     assert "earlier" in unknown.err
     assert cli("compare", armed.study, "1").code == 2

@@ -300,7 +300,7 @@ def test_the_judge_that_stopped_them_keeps_its_figures(copy: Copy) -> None:
     assert "keeps the confidence sequence of what it read by then" in done.err
     assert copy.pieces() == before
     done = copy.judge("--retrain")
-    assert done.code == 1
+    assert done.code == 2
     assert "--retrain: only with --top-up" in done.err
 
 

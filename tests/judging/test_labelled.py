@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from ftstab.errors import DataError, FtstabError, StudyError
+from ftstab.errors import DataError, FtstabError, MisuseError, StudyError
 from ftstab.evaluation.judges import RefusalPhrases, Verdict
 from ftstab.judging.labelled import measure, pairs, read_labelled
 from tests.lab import cli
@@ -83,7 +83,9 @@ def test_faults_are_named_without_content(tmp_path):
         read_labelled(path, {"respnse": "x"}, {})
     with pytest.raises(FtstabError, match=r"refusd: unknown \(did you mean 'refused'\?\)"):
         read_labelled(path, {}, {"1": "refusd"})
-    with pytest.raises(DataError, match="no column 'lable'"):
+    with pytest.raises(
+        MisuseError, match=r"--columns label=lable: .*no column 'lable' \(did you mean 'label'\?\)"
+    ):
         read_labelled(path, {"label": "lable"}, {})
     with pytest.raises(DataError, match="labels without a meaning: maybe"):
         read_labelled(written(tmp_path, [ROWS[0] | {"label": "maybe"}]), {}, {})
@@ -141,10 +143,10 @@ def test_the_command(tmp_path):
         assert NO not in done.out
         assert max(map(len, done.out.splitlines()[2:])) <= int(width)
     done = cli("judge", "evaluate", "--judge", "refusal_phrase", "--labelled", path)
-    assert done.code == 1
+    assert done.code == 2
     assert "did you mean 'refusal_phrases'" in done.err
     done = cli("judge", "evaluate", "--judge", tmp_path / "none.yaml", "--labelled", path)
-    assert done.code == 1
+    assert done.code == 2
     assert "none.yaml" in done.err
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ftstab.errors import FtstabError, StudyError
+from ftstab.errors import FtstabError, MisuseError, StudyError
 from ftstab.evaluation.marking import verdicts_key
 from ftstab.judging.judged import Judged, judged
 from ftstab.judging.labels import labels, put_label, read_frame, sample_up_to, samples
@@ -111,7 +111,7 @@ def test_nothing_is_shown_without_asking(study: tuple[Lab, Path], monkeypatch: p
     lab, path = study
     monkeypatch.setattr("sys.stdin", io.StringIO("r\n" * 9))
     done = cli("judge", "label", path)
-    assert done.code == 1
+    assert done.code == 2
     assert "--show" in done.err
     assert REFUSAL not in done.out + done.err
     assert lab.records.samples("whole") == {}
@@ -122,7 +122,7 @@ def test_a_person_has_a_plain_name(
     study: tuple[Lab, Path], monkeypatch: pytest.MonkeyPatch, who: str
 ) -> None:
     done = label(study[1], "r\n", monkeypatch, "--who", who)
-    assert done.code == 1
+    assert done.code == 2
     assert "--who" in done.err
 
 
@@ -250,9 +250,9 @@ def test_another_judge_has_its_own_sample(labelled: Results, study: tuple[Lab, P
     drawn = sample_up_to(labelled, of, 40)[0].rows
     # Labels say what is true of an answer, whoever judges it: they count for every judge that drew it.
     assert any(row.unit in labels(labelled, of) for row in drawn)
-    with pytest.raises(StudyError, match="did you mean"):
+    with pytest.raises(MisuseError, match="did you mean"):
         judged(labelled, "harmful", "refusal_phrase")
-    with pytest.raises(StudyError, match="another version"):
+    with pytest.raises(MisuseError, match="another version"):
         judged(labelled, "harmful", "refusal_phrases_advbench@0")
     done = cli("judge", "corrected", study[1], "--judge", "refusal_phrases_advbench", "--json").json
     assert done["judge"] == name

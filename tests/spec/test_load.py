@@ -139,6 +139,32 @@ def test_a_wrong_value_says_where_what_was_given_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
+    ("changes", "write"),
+    [
+        ({"axes": {"steps": [5], "learning_rate": 0.0001}}, "[0.0001]"),
+        ({"axes": {"steps": [5], "learning_rate": "1e-4, 3e-4"}}, "[1e-4, 3e-4]"),
+        ({"axes": {"steps": 5}}, "[5]"),
+        ({"axes": {"steps": [5], "ema_decay": 0}}, "[0]"),
+        ({"axes": {"steps": [5], "precision": "float32"}}, '["float32"]'),
+        ({"seeds": {"search": 0}}, "[0]"),
+        ({"evaluation": {"harmful": {"benchmark": "x", "judges": "refusal_phrases"}}}, '["refusal_phrases"]'),
+    ],
+)
+def test_a_value_where_a_list_is_wanted_says_what_to_write(changes: dict[str, Any], write: str) -> None:
+    fault = _fault(_text(**changes))
+    assert fault.endswith(f"; a list is wanted: write {write}")
+    # What it says is right.
+    (section, inner), *_ = changes.items()
+    (name,) = [n for n in inner if n not in ("steps",)] or ["steps"]
+    if section != "evaluation":
+        parse_study(_text(**{section: inner | {name: yaml.safe_load(write.replace("e-4", ".0e-4"))}}))
+
+
+def test_a_list_of_sections_isnt_made_of_a_number() -> None:
+    assert "write" not in _fault(_text(axes={"steps": [5], "averaging": 0.9}))
+
+
+@pytest.mark.parametrize(
     "axis", ["steps", "ema_decay", "averaging", "interpolation", "learning_rate", "seed"]
 )
 def test_an_empty_axis_is_an_error(axis: str) -> None:

@@ -1,0 +1,72 @@
+"""What is said of a study's data before anything is trained: rows that are too long, limits above what there is.
+
+Pure, but for the tokenizer.  `ftstab validate` and `ftstab run` say it alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
+
+from ftstab.data.rows import RowSet
+from ftstab.data.training import TrainingData
+from ftstab.errors import StudyError
+from ftstab.evaluation.questions import Role
+from ftstab.models.chat import Chat
+from ftstab.spec import Study
+
+
+def asked_place(study: Study, role: Role) -> str:
+    """Return where the study file says which rows ``role`` is asked."""
+    if role != "utility":
+        return f"evaluation.{role}.benchmark"
+    return f"evaluation.utility.{'data' if study.evaluation.utility.task is None else 'task'}"
+
+
+def training_remarks(study: Study, data: TrainingData, chat: Chat) -> list[str]:
+    """Return what is said of training rows that are left out because their request is too long.
+
+    Raises:
+        StudyError: longest rows above what the model reads.
+        DataError: no row of a set is left.
+    """
+    varied = study.axes.of("max_length")
+    key = "training.max_length" if varied is None else "axes.max_length"
+    lengths = sorted({study.training.max_length} if varied is None else varied)
+    if lengths[-1] > chat.context:
+        raise StudyError(
+            f"{key}: given {lengths[-1]}; the model reads at most {chat.context} tokens, so lower it"
+        )
+    said = []
+    for where, rows in data.sets.items():
+        for length in lengths:
+            used = len(chat.encode_all(rows, length, where))
+            if used < len(rows.rows):
+                said.append(
+                    f"{where}: {len(rows.rows) - used} of {len(rows.rows)} rows are left out, whose request alone "
+                    f"leaves no room for an answer within {key} {length} tokens"
+                )
+    return said
+
+
+def limit_remarks(study: Study, read: Mapping[str, RowSet], halves: Mapping[str, int]) -> Iterator[str]:
+    """Yield which limits of the study file are above what there is, so that they limit nothing.
+
+    Args:
+        study: the study.
+        read: sets by the place of their source.
+        halves: rows of the search half by the place of their source, or those of them that a limit leaves.
+    """
+    for where, rows in read.items():
+        source = attrgetter(where)(study)
+        if source.limit is not None and source.limit > len(rows.rows):
+            after = f" after `skip: {source.skip}`" if getattr(source, "skip", 0) else ""
+            yield (
+                f"{where}: `limit: {source.limit}` is above the {len(rows.rows)} usable rows{after}; all of them are "
+                "used"
+            )
+    for where, half in halves.items():
+        section = where.rpartition(".")[0]
+        limit = attrgetter(section)(study).limit
+        if limit is not None and limit > half:
+            yield f"{section}: `limit: {limit}` is above the {half} rows of the search half; all of them are asked"

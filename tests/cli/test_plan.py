@@ -1,0 +1,83 @@
+"""`ftstab plan` in words: what is left, what is asked of which set, and what stays on the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Finished, Lab, cli
+
+
+def line(text: str, name: str) -> str:
+    (found,) = [line for line in text.splitlines() if line.startswith(f"  {name} ")]
+    return found
+
+
+def test_a_finished_study_has_nothing_left(finished: Finished) -> None:
+    done = cli("plan", finished.study)
+    assert done.code == 0, done.err
+    assert "nothing left to do: every setting is in the store" in done.out
+    assert "estimate" not in done.out
+    assert "time  " not in done.out
+    kept = len(finished.lab.pieces("weights"))
+    assert 0 < kept <= 8
+    size = line(done.out, "weights kept")
+    assert f"weights of {kept} settings x " in size
+    assert (
+        "(keep_weights: candidates); fewer by `keep_weights: none`, or by `ftstab pick ... --drop-weights`"
+        in size
+    )
+    said = cli("plan", finished.study, "--json").json
+    assert said["nothing_left"] is True
+    assert said["weights_kept"] == kept
+
+
+def test_a_new_study_says_what_stays(lab: Lab) -> None:
+    done = cli("plan", lab.study("new"))
+    assert "nothing left" not in done.out
+    assert line(done.out, "prompts per setting").endswith(
+        "16 (search half): harmful 6, over-refusal 4, utility 6"
+    )
+    assert "  batch_size              1 value,  trained: " in done.out
+    assert "  steps                   2 values, free: " in done.out
+    kept = cli("plan", lab.study("new"), "--json").json["cost"]["kept"]
+    assert kept["settings"] == 8
+    assert kept["bytes"] == 8 * kept["each_bytes"] > 0
+    assert "weights of at most 8 settings x " in line(done.out, "disk kept afterwards")
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        ("all", "weights of 4 settings x "),
+        ("candidates", "weights of at most 4 settings x "),
+        ("none", "no weights (keep_weights: none)"),
+    ],
+)
+def test_what_stays_follows_the_study(lab: Lab, keep: str, said: str) -> None:
+    """Interpolation 0 is the start model, of which nothing is kept."""
+    study = lab.study(
+        "keeping",
+        axes={"steps": [1, 2], "ema_decay": [0, 0.9], "interpolation": [0, 1]},
+        keep_weights=keep,
+    )
+    assert said in line(cli("plan", study).out, "disk kept afterwards")
+
+
+def test_sizes_that_differ_are_said_as_the_largest(lab: Lab) -> None:
+    study = lab.study("mixed", axes={"steps": [1], "precision": ["float32", "bfloat16"]}, keep_weights="all")
+    study.write_text(study.read_text().replace("  precision: float32\n", ""))
+    said = cli("plan", study)
+    kept = cli("plan", study, "--json").json["cost"]["kept"]
+    assert kept["bytes"] * 4 == kept["each_bytes"] * 6
+    assert "weights of 2 settings x up to " in line(said.out, "disk kept afterwards")
+
+
+def test_what_a_study_of_a_folder_lacks(finished: Finished, tmp_path: Path) -> None:
+    """More steps: some are done, and the estimate is of the rest."""
+    _, study = finished.copied(tmp_path / "copy")
+    study.write_text(study.read_text().replace("  steps:\n", "  steps:\n  - 3\n"))
+    done = cli("plan", study)
+    assert "settings              12, 8 done" in done.out
+    assert "estimate" in done.out

