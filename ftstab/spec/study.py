@@ -225,7 +225,7 @@ class Study(Closed):
             )
         faults += posthoc_faults(self.posthoc, axes, self.training, self.search)
         faults += training_faults(self)
-        faults += search_faults(self.search, axes, self.training)
+        faults += search_faults(self.search, axes, self.training, len(self.seeds.search))
         hopeless = self.search.hopeless
         if hopeless is not None and hopeless.safety_loss_above is not None and not self.evaluation.margin:
             faults.append(

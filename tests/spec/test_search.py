@@ -84,6 +84,53 @@ def test_a_list_is_still_a_list_and_its_faults_are_named():
             "search.budget.trajectories: given 1, but 2 presets come first",
         ),
         (SEARCH | {"batch_prior": "sqrt"}, {}, "search.batch_prior: `sqrt` ties learning_rate to batch_size"),
+        (
+            SEARCH | {"presets": [{"lora_r": 2.5}]},
+            {"lora_r": {"low": 1, "high": 8}},
+            "search.presets.0.lora_r: given 2.5; input should be a valid integer",
+        ),
+        (
+            SEARCH | {"presets": [{"batch_size": 8.0}]},
+            {"batch_size": [4, 8]},
+            "search.presets.0.batch_size: given 8.0",
+        ),
+        (
+            SEARCH | {"presets": [{"learning_rate": "small"}]},
+            {},
+            "search.presets.0.learning_rate: given 'small'; input should be a valid number",
+        ),
+        (
+            SEARCH | {"presets": ["qi2023"]},
+            {},
+            "qi2023 has batch_size 128, but the study has 8; search batch_size",
+        ),
+        (
+            SEARCH | {"presets": ["qi2023"]},
+            {"schedule": ["cosine"]},
+            "qi2023 has schedule 'constant', but the study",
+        ),
+        (
+            SEARCH | {"batch_prior": "sqrt", "sampler": "random"},
+            {"batch_size": [4, 8]},
+            "search.batch_prior: not with `sampler: random`",
+        ),
+        (
+            SEARCH | {"hopeless": {"gain_below": 0.0}},
+            {"steps": [5]},
+            "search.hopeless: nothing can be left early, for no step of axes.steps [5]",
+        ),
+        (
+            SEARCH | {"hopeless": {"gain_below": 0.0, "from_step": 10}},
+            {"steps": [5, 10]},
+            "comes after one that is judged (from_step 10)",
+        ),
+        (
+            SEARCH | {"hopeless": {"gain_below": 0.0}},
+            {"steps": [5, 10], "schedule": ["cosine", "linear"]},
+            "search.hopeless: nothing can be left early with schedule cosine or linear",
+        ),
+        (SEARCH, {"batch_size": []}, "axes.batch_size: given []; list should have at least 1 item"),
+        (SEARCH, {"learning_rate": LOG | {"high": float("inf")}}, "axes.learning_rate.high: given Infinity"),
         (SEARCH | {"sampler": "tpee"}, {}, 'search.sampler: given "tpee"'),
         (
             SEARCH,
@@ -94,6 +141,17 @@ def test_a_list_is_still_a_list_and_its_faults_are_named():
 )
 def test_faults(search, axes, said):
     assert said in faults(search, **axes)
+
+
+def test_a_point_takes_a_trajectory_for_each_seed():
+    few = text(SEARCH | {"budget": {"trajectories": 3}, "presets": [{"learning_rate": 1e-4}] * 2})
+    with pytest.raises(
+        SpecError, match="given 3, but 2 presets come first, each with 2 seeds; give at least 4"
+    ):
+        parse_study(few + "seeds: {search: [0, 1]}\n")
+    few = text(SEARCH | {"budget": {"trajectories": 1}})
+    with pytest.raises(SpecError, match="given 1, but a point comes, each with 2 seeds; give at least 2"):
+        parse_study(few + "seeds: {search: [0, 1]}\n")
 
 
 def test_all_faults_at_once():
