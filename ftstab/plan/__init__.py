@@ -4,8 +4,16 @@ from ftstab.plan.arms import strength_of
 from ftstab.plan.axes import AxisFreedom, axis_freedoms
 from ftstab.plan.cost import Calls, Cost, Workload, estimate, longest_first
 from ftstab.plan.fresh import fresh_plan, fresh_seeds, recipe_key, setting_recipe
-from ftstab.plan.plan import Job, Plan, Setting, Trajectory, part_of, study_profiles
-from ftstab.plan.points import Point, planned_settings, point_jobs, study_plan
+from ftstab.plan.plan import Job, Plan, Setting, Trajectory, idle_fields, part_of, study_profiles
+from ftstab.plan.points import (
+    Point,
+    carried,
+    planned_settings,
+    point_choices,
+    point_jobs,
+    reads_horizon,
+    study_plan,
+)
 
 __all__ = [
     "AxisFreedom",
@@ -18,13 +26,17 @@ __all__ = [
     "Trajectory",
     "Workload",
     "axis_freedoms",
+    "carried",
     "estimate",
     "fresh_plan",
     "fresh_seeds",
+    "idle_fields",
     "longest_first",
     "part_of",
     "planned_settings",
+    "point_choices",
     "point_jobs",
+    "reads_horizon",
     "recipe_key",
     "setting_recipe",
     "strength_of",

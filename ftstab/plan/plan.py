@@ -332,15 +332,22 @@ def _trajectory(
 
 def _choices(training: Training) -> dict[str, Any]:
     """The fields of ``training`` that its weights depend on."""
-    choices = without_added(training.model_dump())
-    if training.method != "lora":
-        choices = {k: v for k, v in choices.items() if not k.startswith("lora_")}
-    if training.ema_mode != "feedback":
-        del choices["ema_every"]
-    if training.schedule != "warmup_stable_decay":
-        del choices["decay_fraction"]
-    if training.loss != "constrained_first_tokens":
-        choices = {k: v for k, v in choices.items() if not k.startswith("constrained_")}
-    if training.beta2_half_life is not None:
-        del choices["adam_beta2"]
-    return choices
+    plain = training.model_dump()
+    return {k: v for k, v in without_added(plain).items() if k not in idle_fields(plain)}
+
+
+def idle_fields(training: Mapping[str, Any]) -> set[str]:
+    """Return the names of the fields of ``training`` that its weights don't depend on, the others being what they are:
+    a LoRA rank where all weights are trained, for one."""
+    found: set[str] = set()
+    if training.get("method") != "lora":
+        found |= {name for name in Training.model_fields if name.startswith("lora_")}
+    if training.get("ema_mode") != "feedback":
+        found.add("ema_every")
+    if training.get("schedule") != "warmup_stable_decay":
+        found.add("decay_fraction")
+    if training.get("loss") != "constrained_first_tokens":
+        found |= {name for name in Training.model_fields if name.startswith("constrained_")}
+    if training.get("beta2_half_life") is not None:
+        found.add("adam_beta2")
+    return found

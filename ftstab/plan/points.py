@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ftstab.plan.plan import Job, Plan, grid_jobs, jobs_of, joined, start_of, study_profiles
+from ftstab.plan.plan import Job, Plan, grid_jobs, idle_fields, jobs_of, joined, start_of, study_profiles
 from ftstab.spec import Study
 
 HORIZON_SCHEDULES = ("cosine", "linear")
@@ -18,7 +18,8 @@ class Point:
     """One choice of the trained axes, and how far it is trained.
 
     Attributes:
-        choices: values of the trained axes of the study; with `ema_mode: feedback`, `ema_decay` is one of them.
+        choices: values of the trained axes of the study, but those that the others make meaningless (a LoRA rank where
+            all weights are trained); with `ema_mode: feedback`, `ema_decay` is one of them.
         steps: largest step of the grid that is read off it.
         source: where it came from: `preset <name>`, `startup` or `sampler`.
         stored: whether the store had everything when it was asked, so that it cost nothing.
@@ -37,6 +38,36 @@ class Point:
             "source": self.source,
             "stored": self.stored,
         }
+
+
+def point_choices(study: Study, drawn: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the choices of a point: what was ``drawn``, and the trained axes of one value, so that it means the same
+    once they have more; what the others make meaningless is left out."""
+    axes = study.axes
+    names = [n for n in axes.trained() if not axes.varied(n)]
+    choices = {name: (axes.of(name) or [None])[0] for name in names} | dict(drawn)
+    if study.training.ema_mode == "feedback" and len(axes.ema_decay or ()) == 1:
+        choices.setdefault("ema_decay", (axes.ema_decay or [0.0])[0])
+    idle = idle_fields(study.training.model_dump() | choices)
+    return {name: value for name, value in choices.items() if name not in idle}
+
+
+def carried(points: Iterable[Point], before: Study, now: Study) -> list[Point]:
+    """Return ``points`` that were asked while ``before`` was the study, as points of ``now`` that mean the same: what
+    was fixed then may be an axis since."""
+    names = [n for n in now.axes.trained() if not before.axes.varied(n)]
+    fixed = {n: (before.axes.of(n) or [getattr(before.training, n)])[0] for n in names}
+    found = []
+    for point in points:
+        choices = fixed | dict(point.choices)
+        idle = idle_fields(now.training.model_dump() | choices)
+        found.append(replace(point, choices={n: v for n, v in choices.items() if n not in idle}))
+    return found
+
+
+def reads_horizon(study: Study, choices: Mapping[str, Any]) -> bool:
+    """Return whether a trajectory of ``choices`` answers its last step alone."""
+    return choices.get("schedule", study.training.schedule) in HORIZON_SCHEDULES
 
 
 def study_plan(
@@ -73,7 +104,8 @@ def planned_settings(study: Study) -> int | None:
     budget = study.search.budget
     if budget is None or budget.trajectories is None:
         return None
-    steps = 1 if study.training.schedule in HORIZON_SCHEDULES else len(study.axes.steps)
+    schedules = study.axes.of("schedule") or [study.training.schedule]
+    steps = 1 if set(schedules) <= set(HORIZON_SCHEDULES) else len(study.axes.steps)
     return budget.trajectories * steps * len(study_profiles(study)) * len(study.axes.interpolation)
 
 
@@ -91,8 +123,8 @@ def point_jobs(
     """
     jobs: dict[str, Job] = {}
     for point in points:
-        choices = dict(point.choices)
-        axes: dict[str, Any] = {"steps": _read_steps(study, point)}
+        choices = point_choices(study, point.choices)
+        axes: dict[str, Any] = {"steps": _read_steps(study, point.steps, choices)}
         if "ema_decay" in choices:
             axes["ema_decay"] = [choices.pop("ema_decay")]
         narrowed = study.model_copy(update={"axes": study.axes.model_copy(update=axes)})
@@ -103,8 +135,7 @@ def point_jobs(
     return jobs
 
 
-def _read_steps(study: Study, point: Point) -> list[int]:
-    schedule = point.choices.get("schedule", study.training.schedule)
-    if schedule in HORIZON_SCHEDULES:
-        return [point.steps]
-    return [s for s in study.axes.steps if s <= point.steps]
+def _read_steps(study: Study, last: int, choices: Mapping[str, Any]) -> list[int]:
+    if reads_horizon(study, choices):
+        return [last]
+    return [s for s in study.axes.steps if s <= last]

@@ -4,12 +4,13 @@ from ftstab.search.dimensions import Dimension, dimensions
 from ftstab.search.expected import expected_points
 from ftstab.search.proposals import Told, propose
 from ftstab.search.search import Search, stalled
-from ftstab.search.told import told_outcomes
+from ftstab.search.told import check_scorable, told_outcomes
 
 __all__ = [
     "Dimension",
     "Search",
     "Told",
+    "check_scorable",
     "dimensions",
     "expected_points",
     "propose",

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 DIGITS = 3
-"""Significant digits of numbers drawn from a range: enough for any axis, and short enough to be read and repeated."""
+"""Significant digits of numbers drawn from a range, short enough to be read and repeated ..."""
+PIECES = 1000
+"""... or as many as tell apart so many values of a range: between 0.99 and 0.9999 three digits are too few."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,15 @@ class Dimension:
             return self.values[int(coordinate)]
         if self.integer:
             return int(coordinate)
-        return min(max(rounded(coordinate), self.range.low), self.range.high)
+        finest = (self.range.high - self.range.low) / PIECES
+        needed = math.ceil(math.log10(abs(coordinate) / finest)) if coordinate else 0
+        return min(max(float(f"{coordinate:.{max(DIGITS, needed)}g}"), self.range.low), self.range.high)
+
+    def given(self, value: Any) -> Any:
+        """``value``, which a person has given, as the dimension has it: 1 and 1.0 are one number."""
+        if self.range is None:
+            return self.values[self.values.index(value)]
+        return int(value) if self.integer else float(value)
 
     def at(self, share: float) -> Any:
         """The value a ``share`` (0 to 1) of the way along."""
@@ -112,11 +122,6 @@ class Dimension:
         return (
             fits and self.range.low <= value <= self.range.high and (not self.integer or value == int(value))
         )
-
-
-def rounded(number: float) -> float:
-    """``number`` to `DIGITS` significant digits."""
-    return float(f"{number:.{DIGITS}g}")
 
 
 def dimensions(study: Study) -> tuple[Dimension, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ftstab.plan import Plan, Setting, Trajectory, study_profiles
+from ftstab.plan import Plan, Setting, Trajectory, idle_fields, study_profiles
 from ftstab.spec import Study, Training
 from ftstab.tracking.metrics import varied_axes
 
@@ -23,15 +23,18 @@ def points(study: Study, plan: Plan) -> dict[str, dict[str, Any]]:
 
     Every varied axis that is trained stands under its own name, `step` and `ema_decay` always,
     `interpolation` if varied.  Where a study averages otherwise than exponentially, `profile` names the kind;
-    a `power` profile has `gamma` in the place of `ema_decay`.
+    a `power` profile has `gamma` in the place of `ema_decay`.  In a search, an axis that the others make
+    meaningless (a LoRA rank where all weights are trained) is left out; a grid's points are part of its name.
     """
     kinds = {s.profile.kind for s in plan.settings}
     trained = varied_axes(study)
     scaled = len(study.axes.interpolation) > 1
     found = {}
+    searched = study.search.method != "grid"
     for trajectory in plan.trajectories:
+        idle = idle_fields(trajectory.training.model_dump()) if searched else ()
         for setting in trajectory.settings:
-            params: dict[str, Any] = {name: getattr(trajectory.training, name) for name in trained}
+            params: dict[str, Any] = {n: getattr(trajectory.training, n) for n in trained if n not in idle}
             params["step"] = setting.step
             params |= _averaging(trajectory, setting, named=bool(kinds - {"last", "exponential"}))
             if scaled:
@@ -57,7 +60,13 @@ def distributions(study: Study, plan: Plan) -> dict[str, BaseDistribution]:
     """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    values = _searched_values(study) if study.search.method == "optuna" else _grid_values(study, plan)
+    values = _told_values(study, plan)
+    if study.search.method == "optuna":
+        # What was asked before the axes were narrowed is told as well.
+        values = {
+            name: [*known, *(v for v in values.get(name, ()) if v not in known)]
+            for name, known in _searched_values(study).items()
+        }
     space: dict[str, BaseDistribution] = {}
     for name, known in values.items():
         if any(isinstance(v, bool) or not isinstance(v, int | float) for v in known):
@@ -70,7 +79,7 @@ def distributions(study: Study, plan: Plan) -> dict[str, BaseDistribution]:
     return space
 
 
-def _grid_values(study: Study, plan: Plan) -> dict[str, list[Any]]:
+def _told_values(study: Study, plan: Plan) -> dict[str, list[Any]]:
     values: dict[str, list[Any]] = {}
     for given in points(study, plan).values():
         for name, value in given.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from ftstab.plan import Point
+from ftstab.plan import Point, reads_horizon
 from ftstab.search import Search, Told
 from ftstab.spec import Study, parse_study
 
@@ -32,9 +32,13 @@ def study(search: dict[str, Any] | None = None, training: dict[str, Any] | None 
 
 
 def tell(search: Search, point: Point, harm: float, loss: float) -> list[Told]:
-    """Every setting of ``point``, all with the same figures."""
+    """Every setting that is read off ``point``, all with the same figures."""
+    alone = reads_horizon(search.study, point.choices)
     free = [d for d in search.space if not d.trained]
     places: list[dict[str, Any]] = [dict(point.choices)]
     for dimension in free:
-        places = [{**place, dimension.name: value} for place in places for value in dimension.values]
+        values = dimension.values
+        if dimension.name == "steps":
+            values = tuple(s for s in values if s == point.steps or (s < point.steps and not alone))
+        places = [{**place, dimension.name: value} for place in places for value in values]
     return [Told(place, (harm, loss), {}, str(sorted(point.choices.items()))) for place in places]

@@ -67,6 +67,23 @@ def test_coordinates_come_back():
     assert drawn.value(1.0000001e-3) == 1e-3
 
 
+def test_a_narrow_range_keeps_its_values_apart():
+    narrow = Dimension("adam_beta2", range=Range(low=0.9995, high=0.9999))
+    drawn = [narrow.at(i / 100) for i in range(100)]
+    assert len(set(drawn)) == 100
+    assert all(0.9995 <= value <= 0.9999 for value in drawn)
+    assert max(len(str(value)) for value in drawn) <= 9
+
+
+def test_a_number_that_a_person_gives_is_one_of_the_dimension():
+    found = Dimension("max_grad_norm", range=Range(low=0.5, high=2.0)).given(1)
+    assert (found, type(found)) == (1.0, float)
+    # As it was given, not as it would have been drawn.
+    assert Dimension("learning_rate", range=Range(low=1e-5, high=1e-3)).given(2.3456e-5) == 2.3456e-5
+    listed = Dimension("weight_decay", (0.0, 1.0)).given(1)
+    assert (listed, type(listed)) == (1.0, float)
+
+
 def test_what_a_dimension_holds():
     assert Dimension("batch_size", (2, 4)).holds(4)
     assert not Dimension("batch_size", (2, 4)).holds(3)

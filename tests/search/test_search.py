@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 
-from ftstab.plan import Point
+from ftstab.plan import Point, point_jobs
 from ftstab.search import Search, Told, expected_points, stalled
+from ftstab.search.proposals import best_of_trajectories, with_numbers
 from tests.search.material import study, tell
 
 LOG = {"low": 1e-6, "high": 1e-2, "scale": "log"}
@@ -80,16 +84,148 @@ def test_diverged_settings_are_told_as_what_they_are():
     assert search.next(asked, told) is not None
 
 
+def test_a_gaussian_process_learns_where_training_diverges():
+    """Gain rises with the learning rate until training diverges, which it does above 1e-4."""
+    search = Search(study({"sampler": "gp", "startup": 4}, learning_rate=LOG))
+    asked: list[Point] = []
+    told: list[Told] = []
+    for _ in range(12):
+        point = search.next(asked, told)
+        asked.append(point)
+        rate = point.choices["learning_rate"]
+        new = tell(search, point, 0.5, -0.5 - 0.05 * math.log10(rate / 1e-6))
+        lost = {"objectives": None, "constraints": {"diverged": 1.0}} if rate > 1e-4 else {}
+        told += [replace(t, **lost) for t in new]
+    proposed = [p.choices["learning_rate"] for p in asked if p.source == "sampler"]
+    assert sum(rate > 1e-4 for rate in proposed[4:]) <= 2
+
+
+def test_what_breaks_a_limit_beats_nothing_that_keeps_it():
+    within = Told({}, (0.5, -0.2), {"limit": -0.1}, "a", "within")
+    beyond = Told({}, (0.4, -0.3), {"limit": 0.2}, "a", "beyond")
+    beaten = Told({}, (0.6, -0.1), {"limit": 0.0}, "a", "beaten")
+    lost = [Told({}, None, {"diverged": 1.0}, "b", name) for name in ("first", "second")]
+    found = best_of_trajectories([within, beyond, beaten, *lost])
+    assert [t.setting for t in found] == ["within", "beyond", "first"]
+
+
+def test_without_numbers_is_as_bad_as_the_worst_and_beyond_a_limit():
+    told = [
+        Told({}, (0.5, -0.2), {"diverged": 0.0, "limit": 0.3}),
+        Told({}, (0.1, 0.1), {"diverged": 0.0, "limit": -0.3}),
+        Told({}, None, {"hopeless": 1.0}),
+    ]
+    *scored, lost = with_numbers(told)
+    assert scored == told[:2]
+    assert lost.objectives == (0.5, 0.1)
+    # The Gaussian process tells constraints by their place.
+    assert list(lost.constraints.items()) == [("diverged", 1.0), ("limit", 0.0)]
+    assert with_numbers(told[2:]) == told[2:]
+    assert [t.constraints for t in with_numbers(told[:2])] == [{"limit": 0.3}, {"limit": -0.3}]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_search_may_begin_without_a_start_up(sampler):
+    search = Search(study({"sampler": sampler, "startup": 0}, learning_rate=LOG))
+    assert search.next([], []).source == "sampler"
+
+
 def test_a_search_that_finds_nothing_more_has_stalled():
     options = {"stall": {"trajectories": 2, "growth": 0.01}, "startup": 6}
     search = Search(study(options))
     asked = run(search, 4)
-    told = [t for i, p in enumerate(asked) for t in tell(search, p, [0.5, 0.2, 0.6, 0.7][i], -0.5)]
+    told = [tell(search, p, harm, -0.5) for p, harm in zip(asked, [0.5, 0.2, 0.6, 0.7], strict=True)]
     assert stalled(search.study, told)
-    better = [t for i, p in enumerate(asked) for t in tell(search, p, [0.5, 0.4, 0.3, 0.2][i], -0.5)]
+    better = [tell(search, p, harm, -0.5) for p, harm in zip(asked, [0.5, 0.4, 0.3, 0.2], strict=True)]
     assert not stalled(search.study, better)
-    assert not stalled(search.study, told[:8])
+    assert not stalled(search.study, told[:2])
     assert not stalled(study(), told)
+    # What breaks a limit finds nothing.
+    broken = [[replace(t, constraints={"limit": 0.1}) for t in some] for some in better[2:]]
+    assert stalled(search.study, [*better[:2], *broken])
+
+
+def test_an_axis_of_one_value_is_trained_with_it():
+    searched = study(learning_rate=LOG, batch_size=[16])
+    point = Search(searched).next([], [])
+    (job,) = point_jobs(searched, [point], [0], "base", "data").values()
+    assert job.trunk.training.batch_size == 16
+    # It stays what it was when the axis gets more values.
+    wider = study(learning_rate=LOG, batch_size=[4, 16])
+    (later,) = point_jobs(wider, [point], [0], "base", "data").values()
+    assert later.key == job.key
+    # As does the one of a point that was recorded without it.
+    (bare,) = point_jobs(searched, [replace(point, choices={"learning_rate": 1e-3})], [0], "b", "d").values()
+    assert bare.trunk.training.batch_size == 16
+
+
+def test_a_schedule_that_reads_its_end_is_asked_for_every_step_count():
+    search = Search(study({"startup": 6}, training={"schedule": "cosine"}))
+    asked = run(search, 20)
+    assert {p.steps for p in asked[:6]} == {5, 10}
+    places = {(*p.choices.values(), p.steps) for p in asked}
+    assert len(asked) == len(places) == 12
+
+
+def test_an_average_of_one_value_that_is_fed_back_is_part_of_every_point():
+    searched = study(training={"ema_mode": "feedback"}, ema_decay=[0.9])
+    point = Search(searched).next([], [])
+    wider = study(training={"ema_mode": "feedback"}, ema_decay=[0.5, 0.9])
+    jobs = point_jobs(wider, [point], [0], "base", "data")
+    assert [j.trunk.feedback_decay for j in jobs.values()] == [0.9]
+
+
+LORA = {"method": ["full", "lora"], "lora_r": {"low": 1, "high": 64, "scale": "log"}}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "quasi_random", "random"])
+def test_a_rank_is_chosen_where_adapters_are_trained_and_nowhere_else(sampler):
+    options = {"sampler": sampler, "startup": 4, "presets": [{"method": "full", "lora_r": 4}]}
+    asked = run(Search(study(options, **LORA)), 9)
+    for point in asked:
+        assert ("lora_r" in point.choices) == (point.choices["method"] == "lora")
+    assert {p.choices["method"] for p in asked} == {"full", "lora"}
+    whole = [tuple(p.choices.values()) for p in asked if p.choices["method"] == "full" and p.steps == 10]
+    assert len(whole) == len(set(whole))
+
+
+def test_a_rank_is_learned_beside_trajectories_without_one():
+    """All is equal but the rank, of which small ones are the less harmful."""
+
+    def harm(choices):
+        return 0.2 + 0.6 * math.log2(choices["lora_r"]) / 6 if "lora_r" in choices else 0.9
+
+    for sampler in ("tpe", "gp"):
+        search = Search(study({"sampler": sampler, "startup": 6}, learning_rate=LOG, **LORA))
+        asked = run(search, 13, harm=harm)
+        ranks = sorted(p.choices.get("lora_r", 64) for p in asked if p.source == "sampler")
+        assert ranks[len(ranks) // 2] <= 8
+
+
+def test_a_preset_that_is_added_later_is_still_tried():
+    asked = run(Search(study({"startup": 3}, learning_rate=LOG)), 4)
+    presets = [{"learning_rate": 1e-3, "batch_size": 16}, {"batch_size": 4}]
+    search = Search(study({"startup": 3, "presets": presets}, learning_rate=LOG))
+    told = [t for p in asked for t in tell(search, p, 0.5, -0.5)]
+    for _ in range(3):
+        asked.append(search.next(asked, told))
+    first, second, third = asked[4:]
+    assert first.source == second.source == "preset"
+    assert first.choices == presets[0]
+    assert second.choices["batch_size"] == 4
+    assert third.source == "sampler"
+
+
+def test_a_preset_that_is_known_is_not_asked_again_as_something_else():
+    known = Point({"learning_rate": 1e-4, "batch_size": 16}, 10, "sampler")
+    search = Search(study({"startup": 0, "presets": [dict(known.choices)]}))
+    assert search.next([known], tell(search, known, 0.5, -0.5)).source == "sampler"
+
+
+def test_a_running_point_outside_the_axes_is_no_hindrance():
+    search = Search(study({"startup": 0}))
+    running = Point({"learning_rate": 1e-4, "batch_size": 64}, 10, "startup")
+    assert search.next([running], [], [running]) is not None
 
 
 def test_as_many_points_are_expected_as_the_budget_allows():
@@ -110,3 +246,13 @@ def test_startup_points_may_follow_the_square_root_rule():
         assert tied.choices["batch_size"] == batch
         wanted = min(max(free.choices["learning_rate"] * (batch / 16) ** 0.5, 1e-6), 1e-2)
         assert tied.choices["learning_rate"] == pytest.approx(wanted, rel=0.01)
+
+
+def test_the_square_root_rule_follows_the_batch_size_of_a_preset():
+    def first(prior: str) -> Point:
+        options = {"presets": [{"batch_size": 256}], "batch_prior": prior}
+        return Search(study(options, learning_rate=LOG, batch_size=[1, 16, 256])).next([], [])
+
+    free, tied = first("none"), first("sqrt")
+    assert tied.choices["batch_size"] == 256
+    assert tied.choices["learning_rate"] == pytest.approx(4 * free.choices["learning_rate"], rel=0.01)
