@@ -12,7 +12,7 @@ import ctypes
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -175,15 +175,13 @@ class _Worker:
                     self._answer(progress, setting)
             for branch in [b for b in branches if b.first == self.runner.step]:
                 self._branch(progress, branch)
-            if self.runner.step >= last or self._left(progress):
+            if self.runner.step >= last or self._left(progress, branches):
                 break
             self._stop_if_asked(progress)
             self.states.save_if_due(progress)
             if not self._update(progress, last):
                 self._diverged(progress, progress.still_open)
-                for branch in (b for b in branches if b.first > self.runner.step):
-                    begun = self._begin(branch)
-                    self.states.begin(begun)
+                for begun in self._never_begun(branches):
                     self._diverged(begun, begun.still_open)
                 break
         self.states.flush(progress)
@@ -339,23 +337,36 @@ class _Worker:
         for setting in settings:
             self._store(progress, self.account.unreached(progress, setting, "diverged", self.runner.diverged))
 
-    def _left(self, progress: Progress) -> bool:
-        """Whether the trajectory is left here because nothing is to be expected of it; its later settings say so."""
+    def _never_begun(self, branches: list[Trajectory]) -> Iterator[Progress]:
+        """Those of ``branches`` that a trunk which ends here doesn't come to, each with an attempt of its own."""
+        for branch in (b for b in branches if b.first > self.runner.step):
+            begun = self._begin(branch)
+            self.states.begin(begun)
+            yield begun
+
+    def _left(self, progress: Progress, branches: list[Trajectory]) -> bool:
+        """Whether the trajectory is left here because nothing is to be expected of it; its later settings say so, and
+        those of ``branches`` that leave it later."""
         here = [o for o in progress.outcomes if o.step == self.runner.step]
         searched = progress.trajectory.seed in self.study.seeds.search
         if self.study.search.hopeless is None or not here or not searched or self.job.restores:
             return False
         why = hopeless_reason(here, self.reference.outcome(), self.study)
-        for setting in progress.still_open if why is not None else ():
-            self._store(progress, self.account.unreached(progress, setting, "hopeless", why))
-        return why is not None
+        if why is None:
+            return False
+        for ended in (progress, *self._never_begun(branches)):
+            for setting in ended.still_open:
+                self._store(ended, self.account.unreached(ended, setting, "hopeless", why))
+        return True
 
     def _may_go_on(self, progress: Progress) -> bool:
         """Whether a search may ask more steps of a trajectory that has ended; the driver drops its state after it."""
-        search, trajectory = self.study.search, progress.trajectory
+        search, trajectory, axes = self.study.search, progress.trajectory, self.study.axes
         return (
             search.method != "grid"
             and search.keep_states
+            # A range hardly ever gives a value twice.
+            and not any(axes.range(name) for name in axes.trained())
             and not self.job.restores
             and trajectory.key != self.context.start_trajectory
             and trajectory.seed in self.study.seeds.search

@@ -96,7 +96,9 @@ def test_a_state_that_waited_for_more_steps_is_dropped_when_the_search_is_over(s
     folder = tmp_path / "short"
     shutil.copytree(lab.folder, folder)
     short = Lab(folder, lab.model, lab._databases)
-    path = short.study("searched", axes=AXES, search=SEARCH | {"budget": {"trajectories": 5}})
+    # Lists, because nothing waits where values don't come twice.
+    axes = AXES | {"learning_rate": [1e-3, 3e-3]}
+    path = short.study("searched", axes=axes, search=SEARCH | {"budget": {"trajectories": 5}})
     # As a driver that was killed leaves it: a point of fewer steps than the largest was asked and isn't trained.
     text, about = short.records.study("searched")
     point = Point({"learning_rate": 3e-3, "batch_size": 2}, 2, "sampler")

@@ -26,6 +26,7 @@ class Searched:
 
     def __init__(self, folder: Path, model: Path) -> None:
         self.folder, self.model = folder, model
+        self.rates: Any = [1e-3, 1e-2]
         self.records = Records(open_store(folder / "store", create=True))
 
     def job(self, *steps: int, **search: Any) -> tuple[Context, Job]:
@@ -35,7 +36,7 @@ class Searched:
                 self.model,
                 self.folder / "store",
                 axes={
-                    "learning_rate": [1e-3, 1e-2],
+                    "learning_rate": self.rates,
                     "batch_size": [2, 4],
                     "steps": [3, 6, 9],
                     "ema_decay": [0, 0.8],
@@ -101,6 +102,13 @@ def test_a_state_is_kept_only_while_more_steps_may_be_asked(searched: Searched) 
     searched.train(3)
     assert searched.records.latest_state(job.key) is not None
     searched.train(3, 9)
+    assert searched.records.latest_state(job.key) is None
+
+
+def test_no_state_is_kept_where_an_axis_is_a_range(searched: Searched) -> None:
+    searched.rates = {"low": 1e-3, "high": 1e-1}
+    (_, job) = searched.job(3)
+    searched.train(3)
     assert searched.records.latest_state(job.key) is None
 
 
