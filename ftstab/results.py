@@ -9,7 +9,7 @@ from typing import Any
 from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
-from ftstab.plan import Plan, Point, fresh_plan, study_plan
+from ftstab.plan import Plan, Point, carried, fresh_plan, study_plan
 from ftstab.spec import Study, load_study, parse_study
 from ftstab.stopping import stopping_rule
 from ftstab.store import Records, open_store
@@ -131,6 +131,16 @@ def asked_points(about: dict[str, Any]) -> list[Point]:
     return [Point(**plain) for plain in about.get(ASKED, [])]
 
 
+def about_now(study: Study, stored: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what is recorded beside the file of ``study`` that was run, the points that a search has asked as those of
+    ``study``, whose axes may be wider since."""
+    text, about = stored
+    if study.search.method == "grid" or not about.get(ASKED):
+        return about
+    points = carried(asked_points(about), parse_study(text, where=study.study), study)
+    return about | {ASKED: [point.as_dict() for point in points]}
+
+
 def planned_elsewhere(records: Records, study: str) -> set[str]:
     """Return the settings that other studies of the store plan: trajectories are shared, so their weights are too."""
     found: set[str] = set()
@@ -229,5 +239,5 @@ def open_results(argument: str) -> Results:
             "give the study a new name and run it"
         )
     # The folder of the file that was named, which may have moved since.
-    about = stored[1] | {"base_dir": str(base_dir)}
+    about = about_now(study, stored) | {"base_dir": str(base_dir)}
     return gather(study, Records(open_store(root)), identities, about)

@@ -19,7 +19,7 @@ from ftstab.plan.hardware import GB, GPUS
 from ftstab.plan.memory import Room
 from ftstab.plan.sizes import size_of
 from ftstab.plan.workload import row_tokens, workload
-from ftstab.results import asked_points, evaluation_part, gather, recorded
+from ftstab.results import about_now, asked_points, evaluation_part, gather, recorded
 from ftstab.running.environment import available_cpus, main_memory
 from ftstab.running.progress import clock
 from ftstab.search import expected_points
@@ -139,10 +139,11 @@ def _before(study: Study, base: str, data: str) -> _Before:
     identities = recorded(study.study, stored)
     if (identities.base, identities.data, identities.asked) != (base, data, evaluation_part(study)):
         return _Before()
-    plan = gather(study, records, identities, stored[1]).plan
+    about = about_now(study, stored)
+    plan = gather(study, records, identities, about).plan
     mine = {s.key for s in plan.settings}
     weights = sum(len(mine & set(records.weight_settings(t.key))) for t in plan.trajectories)
-    return _Before(plan.done, asked_points(stored[1]), weights)
+    return _Before(plan.done, asked_points(about), weights)
 
 
 def _calls_text(calls: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from ftstab.frontier import frontier_rows, start_row
 from ftstab.looks import now
 from ftstab.outcome import Outcome
 from ftstab.plan import Job, Plan, longest_first, planned_settings
-from ftstab.results import ASKED, FRESH, Results, asked_points, gather, study_folder
+from ftstab.results import ASKED, FRESH, Results, about_now, asked_points, gather, study_folder
 from ftstab.running.clock import Clock, TimedStore
 from ftstab.running.dispatch import study_context, study_launcher
 from ftstab.running.fresh import ask_for_fresh
@@ -29,9 +29,14 @@ from ftstab.running.prepare import check_place, check_same, prepare
 from ftstab.running.progress import Show
 from ftstab.running.searching import Searching
 from ftstab.running.trackers import Trackers
+from ftstab.search import check_scorable
 from ftstab.spec import Study, study_text
 from ftstab.store import Lease, Records, open_store
 from ftstab.wording import start_text
+
+LOST_IN_A_ROW = 3
+"""A search asks for nothing more once so many of its trajectories in a row couldn't be finished: what is wrong then
+isn't their choices, and a budget in hours would be spent on nothing."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def run_study(
             "context": prepared.context,
             "times": before[1].get("times", []) if before else [],
             FRESH: before[1].get(FRESH, {}) if before else {},
-            ASKED: before[1].get(ASKED, []) if before else [],
+            ASKED: about_now(study, before).get(ASKED, []) if before else [],
             DECLARED: before[1].get(DECLARED) if before else None,
         }
         records.put_study(study.study, study_text(study), about)
@@ -139,7 +144,13 @@ class _Driver:
             points = asked_points(self.about)
             self.searching = Searching(self.study, results.identities, self.records, points)
         self.failures: dict[str, str] = {}
+        self.asked_now: set[str] = set()
+        self.lost_in_a_row = 0
+        # Jobs that run and that the search has asked more of since: they are given out again when they end.
+        self.again: set[str] = set()
         self.stopping = False
+        if self.searching is not None and self.start is not None:
+            check_scorable(self.start)
         planned = planned_settings(self.study) or len(self.plan.settings)
         self.show = Show(console, planned, len(self.outcomes))
         self.context = study_context(self.study, self.plan, base_dir, lease, command)
@@ -257,11 +268,14 @@ class _Driver:
         if self.start is None and self.plan.start.trajectory not in self.running:
             return True  # nothing can be compared with a start that couldn't be measured
         searched = self.searching is None or self.searching.ended is not None
-        return self.stopping or (searched and not self.waiting)
+        return self.stopping or (searched and not self.waiting and not self.again)
 
     def _search_on(self) -> None:
         """Where nothing waits, ask the search for more, until something is to be trained or it is over."""
         while self.searching is not None and self.start is not None and not self.waiting:
+            if self.lost_in_a_row >= LOST_IN_A_ROW:
+                self.searching.ended = f"{LOST_IN_A_ROW} trajectories in a row couldn't be finished"
+                return
             before = len(self.searching.asked)
             jobs = self.searching.next(self.outcomes.values(), self.start, self.running.keys())
             if len(self.searching.asked) == before:
@@ -272,12 +286,21 @@ class _Driver:
             results = self._gather()
             self.plan = results.plan
             self.trackers.extend(self.plan)
+            # A budget in hours says nothing of how many there will be, and what is stored comes on top of any.
+            self.show.more(max(len(self.plan.settings) - self.show.planned, 0), 0)
             for outcome in results.outcomes:
                 if outcome.key not in self.outcomes:
                     job = next(j for j in self.plan.jobs if outcome.setting in {s.key for s in j.settings})
                     self._outcome(job, outcome)
             asked = {job.key for job in jobs}
-            self.waiting.extend(j for j in self.plan.open_jobs if j.key in asked - self.running.keys())
+            is_open = [j for j in self.plan.open_jobs if j.key in asked]
+            self.waiting.extend(j for j in is_open if j.key not in self.running)
+            self.again |= {j.key for j in is_open} & self.running.keys()
+            self.asked_now |= asked
+            for job in jobs:
+                if job.key not in self.running and all(job.key != j.key for j in is_open):
+                    # Nothing will run that could end it.
+                    self.trackers.finish(job, self.outcomes.values(), None, False)
 
     def finished(self, job: Job, failure: str | None) -> None:
         self.running.pop(job.key, None)
@@ -286,6 +309,15 @@ class _Driver:
             self._failed(job, failure)
         if job.key == self.plan.start.trajectory:
             return
+        if job.key in self.asked_now:
+            self.lost_in_a_row = self.lost_in_a_row + 1 if job.key in self.failures else 0
+        if job.key in self.again:
+            self.again.remove(job.key)
+            told = {o.setting for o in self.outcomes.values()}
+            more = [
+                j for j in self.plan.jobs if j.key == job.key and any(s.key not in told for s in j.settings)
+            ]
+            self.waiting.extend(more if job.key not in self.failures else ())
         known = [*self.outcomes.values(), *self.fresh.values()]
         self.trackers.finish(job, known, self.failures.get(job.key), self._is_fresh(job))
 
@@ -311,6 +343,8 @@ class _Driver:
 
     def _outcome(self, job: Job, outcome: Outcome) -> None:
         if outcome.start:
+            if self.searching is not None:
+                check_scorable(outcome)
             self.start = outcome
             row = start_row(outcome, self.study)
             self.show.start(row)

@@ -36,7 +36,8 @@ class Budget(Closed):
     """What a search may spend; with both, whichever ends first."""
 
     trajectories: Annotated[int, Field(ge=1)] | None = None
-    """Trainings in all, those of presets and of earlier runs of the study among them."""
+    """Trainings in all, those of presets and of earlier runs of the study among them: one for each seed of a point.
+    What the store has already isn't counted, nor is a trajectory again that is asked for more steps."""
     hours: Annotated[float, Field(gt=0)] | None = None
     """Wall-clock hours of one `ftstab run`; trajectories that have begun are finished."""
 
@@ -53,7 +54,7 @@ class Stall(Closed):
     trajectories: Annotated[int, Field(ge=1)] = 6
     """Trajectories in a row ..."""
     growth: Annotated[float, Field(gt=0)] = 0.01
-    """... in which the hypervolume of the frontier grew by less than this share."""
+    """... in which the hypervolume of the settings that keep every limit grew by less than this share."""
 
 
 class Hopeless(Closed):
@@ -76,10 +77,17 @@ class Hopeless(Closed):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "qi2023": {"learning_rate": 2e-5, "batch_size": 128, "warmup_steps": 0, "weight_decay": 0.0},
+    "qi2023": {
+        "method": "full",
+        "schedule": "constant",
+        "learning_rate": 2e-5,
+        "batch_size": 128,
+        "warmup_steps": 0,
+        "weight_decay": 0.0,
+    },
 }
 """Recipes of the literature by name.  `qi2023`: Qi et al. 2023 (arXiv 2310.03693): full fine-tuning, AdamW, constant
-learning rate."""
+learning rate.  What a recipe fixes is searched, or fixed alike."""
 
 
 class Search(Closed):
@@ -107,8 +115,8 @@ class Search(Closed):
     """When to leave a trajectory early; null: never, unless it diverges."""
     keep_states: bool = True
     """Keep the resume state of each trajectory that was asked for fewer steps than the largest of the axis until the
-    search is over, so that an ask for more goes on where it ended; `ftstab plan` says how large one is.  false: such an
-    ask trains from the start."""
+    search is over, so that an ask for more goes on where it ended; `ftstab plan` says how large one is.  None is kept
+    where an axis is a range, whose values don't come twice.  false: such an ask trains from the start."""
     stall: Stall | None = None
     """When to end early because nothing is found any more; null: never."""
 
