@@ -64,7 +64,7 @@ def _hopeless_faults(hopeless: Hopeless, axes: Axes, training: Training) -> Iter
             f"search.hopeless: nothing can be left early with schedule {' or '.join(schedules)}, whose trajectories "
             "are read once, at their end; take it out, or use `constant`"
         )
-    elif max(axes.steps) <= max(hopeless.from_step, min(axes.steps)):
+    elif sum(step >= hopeless.from_step for step in axes.steps) < 2:
         yield (
             f"search.hopeless: nothing can be left early, for no step of axes.steps {axes.steps} comes after one that "
             f"is judged (from_step {hopeless.from_step}); take it out, or give a smaller step"

@@ -27,6 +27,8 @@ class Searched:
     def __init__(self, folder: Path, model: Path) -> None:
         self.folder, self.model = folder, model
         self.rates: Any = [1e-3, 1e-2]
+        self.schedules: list[str] = []
+        self.margin = False
         self.records = Records(open_store(folder / "store", create=True))
 
     def job(self, *steps: int, **search: Any) -> tuple[Context, Job]:
@@ -40,19 +42,22 @@ class Searched:
                     "batch_size": [2, 4],
                     "steps": [3, 6, 9],
                     "ema_decay": [0, 0.8],
+                    **({"schedule": self.schedules} if self.schedules else {}),
                 },
                 search={"method": "optuna", "budget": {"trajectories": 4}, **search},
                 evaluation={
                     "harmful": {"benchmark": "builtin:harmful", "limit": 4},
                     "over_refusal": None,
                     "utility": {"limit": 4},
+                    "margin": self.margin,
                     "decoding": {"max_new_tokens": 3, "batch_size": 4},
                 },
                 resources={"launcher": "inprocess"},
                 keep_weights="none",
             )
         )
-        points = [Point(CHOICES, n, "sampler") for n in steps]
+        chosen = [{**CHOICES, "schedule": s} for s in self.schedules] or [CHOICES]
+        points = [Point(choices, n, "sampler") for n in steps for choices in chosen]
         plan = study_plan(study, start_key(study.base, Path()), digest("data"), points=points)
         context = Context(
             study=study,
@@ -117,3 +122,27 @@ def test_without_states_it_is_trained_from_the_start(searched: Searched) -> None
     searched.train(3, keep_states=False)
     assert searched.records.latest_state(job.key) is None
     assert searched.train(3, 6, keep_states=False)[0] == [1, 2, 3, 4, 5, 6]
+
+
+def test_branches_that_a_hopeless_trunk_never_comes_to_are_told(searched: Searched) -> None:
+    searched.schedules, searched.margin = ["constant", "warmup_stable_decay"], True
+    # Every safety loss is above that, so the trunk is left after its first step of the axis.
+    rule = {"hopeless": {"safety_loss_above": -1000.0}}
+    _, job = searched.job(9, **rule)
+    assert len(job.branches) == 3
+    updates, _ = searched.train(9, **rule)
+    found = {
+        (o.training["schedule"], o.step, o.status)
+        for t in job.trajectories
+        for o in searched.records.outcomes(t.key)
+    }
+    # The branch of three steps leaves the trunk after two.
+    assert found == {
+        ("constant", 3, "scored"),
+        ("constant", 6, "hopeless"),
+        ("constant", 9, "hopeless"),
+        ("warmup_stable_decay", 3, "scored"),
+        ("warmup_stable_decay", 6, "hopeless"),
+        ("warmup_stable_decay", 9, "hopeless"),
+    }
+    assert max(updates) == 3

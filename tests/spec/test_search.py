@@ -120,9 +120,9 @@ def test_a_list_is_still_a_list_and_its_faults_are_named():
             "search.hopeless: nothing can be left early, for no step of axes.steps [5]",
         ),
         (
-            SEARCH | {"hopeless": {"gain_below": 0.0, "from_step": 10}},
+            SEARCH | {"hopeless": {"gain_below": 0.0, "from_step": 6}},
             {"steps": [5, 10]},
-            "comes after one that is judged (from_step 10)",
+            "comes after one that is judged (from_step 6)",
         ),
         (
             SEARCH | {"hopeless": {"gain_below": 0.0}},
