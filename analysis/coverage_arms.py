@@ -5,6 +5,7 @@ shift of the first arm's harm.  Prompts and rows have their own hardness, which 
 harm differ prompt by prompt); every seed goes further or less far.  Harm is drawn for prompts, utility for rows, and
 `ftstab.arms.effect.compare_curves` is asked.
 
+XXX
 Of 400 studies a line (`--runs 400`, about half a minute; standard error up to 1.1 points), five truths, 5 and 10 seeds:
 
 - equal arms are called better or worse in 2.5 to 4.8 % (at most 5 % is promised);
@@ -26,11 +27,13 @@ import numpy as np
 from scipy.special import expit, ndtr, ndtri
 
 from ftstab.arms.effect import Curve, compare_curves, up_to_peak
-from ftstab.stats import Floats
+from ftstab.stats import Floats, left_out
 
 PROMPTS, ROWS, MARGIN = 120, 100, 0.05
 HARDNESS = 1.6
 """Standard deviation of the prompts' hardness."""
+ROW_HARDNESS = 1.5
+"""The same of the utility rows', in logits."""
 FIRST, SECOND = (0.4, 0.8, 1.2, 1.6, 2.0), (0.3, 0.6, 1.0, 1.5, 2.1)
 """How far the settings of the two arms go."""
 
@@ -42,6 +45,7 @@ class Truth:
     Attributes:
         name: for the table.
         own: standard deviation of what an arm changes in a prompt's hardness.
+        rows: the same of a utility row's: rows that one arm happens to get right and the other doesn't.
         seeds: standard deviation of how far a seed goes, and of its harm, in logits.
         fall: how much utility falls beyond distance 1.4: with it, the last settings are less useful.
         second: distances of the second arm.
@@ -49,6 +53,7 @@ class Truth:
 
     name: str
     own: float = 0.0
+    rows: float = 0.0
     seeds: float = 0.3
     fall: float = 0.0
     second: tuple[float, ...] = SECOND
@@ -60,6 +65,7 @@ TRUTHS = (
     Truth("seeds differ much", own=0.3, seeds=0.8),
     Truth("utility falls in the end", own=0.3, fall=1.2),
     Truth("second arm reaches half", own=0.3, second=(0.2, 0.4, 0.6, 0.8, 1.0)),
+    Truth("arms differ by row too", own=0.3, rows=0.7),
 )
 
 
@@ -80,7 +86,7 @@ def _curves(
     rows: Floats,
     shift: float,
 ) -> dict[int, Curve]:
-    """The curves of one arm: [seeds], from hardness of prompts [prompts] (the arm's own) and of rows [rows]."""
+    """The curves of one arm: [seeds], from hardness of prompts [prompts] and of rows [rows], both the arm's own."""
     gone = far[None, :] * np.exp(seeds[:, :1])
     # On the probit scale, where the rate over prompts of any hardness is known exactly ...
     whole = np.sqrt(1 + HARDNESS**2)
@@ -92,12 +98,24 @@ def _curves(
     right = draw.random((*gone.shape, len(rows))) < expit(
         _utility(gone, truth)[:, :, None] + rows[None, None, :]
     )
-    gained = right.mean(axis=2)
+    gained, without = right.mean(axis=2), left_out(right, np.ones(len(rows)))
     kept = up_to_peak(gained)
     return {
-        s: Curve(tuple(gained[s, :kept]), tuple(harm[s, :kept].mean(axis=1)), harm[s, :kept], harm[s, :kept])
+        s: Curve(
+            tuple(gained[s, :kept]),
+            without[s, :kept],
+            tuple(harm[s, :kept].mean(axis=1)),
+            harm[s, :kept],
+            harm[s, :kept],
+        )
         for s in range(len(seeds))
     }
+
+
+def _pair(draw: np.random.Generator, count: int, own: float) -> list[Floats]:
+    """Hardness of what both arms are asked, for each arm: standard normal, ``own`` of it the arm's."""
+    shared = draw.normal(size=count)
+    return [np.sqrt(1 - own**2) * shared + own * draw.normal(size=count) for _ in range(2)]
 
 
 def measure(truth: Truth, seeds: int, shift: float, runs: int, seed: int = 0) -> dict[str, float]:
@@ -105,13 +123,12 @@ def measure(truth: Truth, seeds: int, shift: float, runs: int, seed: int = 0) ->
     draw = np.random.default_rng([seed, seeds, round(1000 * (1 + shift))])
     count: dict[str, int] = {}
     for _ in range(runs):
-        shared, rows = draw.normal(size=PROMPTS), draw.normal(size=ROWS)
-        # Total hardness keeps its spread, so that equal arms are equally harmful over prompts.
-        part = np.sqrt(1 - truth.own**2)
-        hard = [part * shared + truth.own * draw.normal(size=PROMPTS) for _ in range(2)]
+        # Total hardness keeps its spread, so that equal arms are equally harmful over prompts, and equally useful.
+        hard = _pair(draw, PROMPTS, truth.own)
+        rows = [ROW_HARDNESS * some for some in _pair(draw, ROWS, truth.rows)]
         drawn = truth.seeds * draw.normal(size=(seeds, 2))
-        first = _curves(draw, truth, np.array(FIRST), drawn, hard[0], rows, shift)
-        second = _curves(draw, truth, np.array(truth.second), drawn, hard[1], rows, 0.0)
+        first = _curves(draw, truth, np.array(FIRST), drawn, hard[0], rows[0], shift)
+        second = _curves(draw, truth, np.array(truth.second), drawn, hard[1], rows[1], 0.0)
         verdict = compare_curves(first, second, MARGIN).verdict
         count[verdict] = count.get(verdict, 0) + 1
     return {name: k / runs for name, k in count.items()}

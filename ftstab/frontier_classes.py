@@ -102,7 +102,7 @@ def frontier_classes(outcomes: Sequence[Outcome], able: set[str], spec: Frontier
     layout = _layout(outcomes, able)
     if not layout.outcomes[0] or not able:
         return None
-    harm, utility = _harm(layout.outcomes), _utility(layout.outcomes)
+    harm, utility = _harm(layout.outcomes), utility_by_row(layout.outcomes)
     if _rows(utility) < 2 or _rows(harm) < 1:
         return None
     # Of a recipe every run must keep the constraints.
@@ -253,7 +253,12 @@ def _harm(outcomes: list[list[Outcome]]) -> Hits:
     return Hits(_letters(marks, "N"), _letters(marks, "NIU"))
 
 
-def _utility(outcomes: list[list[Outcome]]) -> Measured:
+def utility_by_row(outcomes: list[list[Outcome]]) -> Measured:
+    """Return the utility of outcomes [seeds][settings] by row, higher is better.
+
+    Raises:
+        ValueError: they answered different numbers of rows.
+    """
     first = outcomes[0][0]
     metric = first.utility.metric if first.utility is not None else None
     if metric == "win_rate":

@@ -10,12 +10,14 @@ import numpy as np
 
 from ftstab.arms.effect import MIN_STRENGTHS, Curve, up_to_peak
 from ftstab.errors import MisuseError, StudyError, nearest
+from ftstab.frontier_classes import utility_by_row
 from ftstab.outcome import Outcome
 from ftstab.plan import strength_of
 from ftstab.results import Results
 from ftstab.spec import Study
 from ftstab.spec.arms import Arm, kind_of
-from ftstab.stats import Floats
+from ftstab.stats import Floats, left_out
+from ftstab.stats.simultaneous import Hits
 
 SAME_TOKENS = 0.05
 """Arms have equal training tokens where their longest trainings differ by at most this share: batches of another size
@@ -29,7 +31,7 @@ class Compute:
     """What an arm costs, over all its seeds.
 
     Attributes:
-        candidates: settings a seed.
+        candidates: settings a seed, those without numbers too.
         trajectories: trainings.
         longest_steps: optimizer steps of its longest training.
         longest_tokens: tokens trained on there, a mean over the seeds.
@@ -62,6 +64,7 @@ class Candidates:
         arm: as the study file defines it.
         strengths: from the nearest to the start to the furthest, those up to the peak of utility and those beyond.
         kept: how many of them lie up to the peak.
+        lost: strengths without numbers in some seed, which are left out of every seed.
         settings: by seed, outcomes on the search half in that order.
         compute: what they cost.
     """
@@ -70,6 +73,7 @@ class Candidates:
     arm: Arm
     strengths: tuple[float, ...]
     kept: int
+    lost: tuple[float, ...]
     settings: Mapping[int, tuple[Outcome, ...]]
     compute: Compute
 
@@ -86,12 +90,14 @@ class Candidates:
             start: the start model on the search half.
         """
         found = {}
-        for seed, outcomes in self.settings.items():
+        without = _without([list(some[: self.kept]) for some in self.settings.values()])
+        for (seed, outcomes), left in zip(self.settings.items(), without, strict=True):
             some = outcomes[: self.kept]
             marks = [harm[o.setting].marks["harmful"] for o in some]
             rates = [harm[o.setting].rates["harmful"].value for o in some]
             found[seed] = Curve(
                 tuple(_gain(o, start) for o in some),
+                left,
                 tuple(0.5 if rate is None else rate for rate in rates),
                 _table(marks, "N"),
                 _table(marks, "NIU"),
@@ -119,8 +125,13 @@ def candidates_of(results: Results, name: str, signals: Signals) -> Candidates:
         )
     settings = {seed: tuple(found[s] for s in strengths) for seed, found in by_seed.items()}
     start = results.need_start()
+    rows = min(o.utility.n for some in settings.values() for o in some if o.utility is not None)
+    if rows < 2:
+        raise StudyError(f"arm {name}: its utility was measured on {rows} row; two or more are needed")
     kept = up_to_peak([[_gain(o, start) for o in some] for some in settings.values()])
-    return Candidates(name, arm, strengths, kept, settings, _compute(settings, signals))
+    lost = sorted({s for found in by_seed.values() for s in found} - set(strengths))
+    compute = _compute(name, by_seed, settings, signals)
+    return Candidates(name, arm, strengths, kept, tuple(lost), settings, compute)
 
 
 def check_budgets(first: Candidates, second: Candidates) -> None:
@@ -228,27 +239,57 @@ def _gain(outcome: Outcome, start: Outcome) -> float:
     return (ours.value - origin) * (1 if ours.direction == "maximize" else -1)
 
 
+def _without(outcomes: list[list[Outcome]]) -> Floats:
+    """[seeds, settings, groups]: utility without one group of rows, for each of them."""
+    measured = utility_by_row(outcomes)
+    if isinstance(measured, Hits):
+        return left_out(measured.least, np.ones(measured.least.shape[2]))
+    return left_out(measured.values, measured.weights)
+
+
 def _table(marks: Sequence[str], counted: str) -> Floats:
     return np.array([[float(mark in counted) for mark in some] for some in marks])
 
 
-def _compute(settings: Mapping[int, tuple[Outcome, ...]], signals: Signals) -> Compute:
+def _compute(
+    name: str,
+    every: Mapping[int, Mapping[float, Outcome]],
+    settings: Mapping[int, tuple[Outcome, ...]],
+    signals: Signals,
+) -> Compute:
+    """Compute of all settings by seed and strength, and the longest of those that have numbers."""
     deepest: dict[str, Outcome] = {}
-    for o in (o for some in settings.values() for o in some):
+    for o in (o for some in every.values() for o in some.values()):
         if o.trajectory not in deepest or o.step > deepest[o.trajectory].step:
             deepest[o.trajectory] = o
-    tokens = {
-        t: sum(int(row["tokens"]) for row in signals.get(t, ()) if row["step"] <= o.step)
-        for t, o in deepest.items()
-    }
+    tokens = {t: _tokens(name, o, signals.get(t, ())) for t, o in deepest.items()}
     longest = [max((tokens[o.trajectory] for o in some), default=0) for some in settings.values()]
     return Compute(
-        candidates=max(len(some) for some in settings.values()),
+        candidates=max(len(some) for some in every.values()),
         trajectories=len(deepest),
         longest_steps=max(o.step for o in deepest.values()),
         longest_tokens=float(np.mean(longest)),
         steps=sum(o.step for o in deepest.values()),
         tokens=sum(tokens.values()),
         training_seconds=sum(o.seconds.get("training", 0.0) for o in deepest.values()),
-        answering_seconds=sum(o.seconds.get("answering", 0.0) for some in settings.values() for o in some),
+        answering_seconds=sum(
+            o.seconds.get("answering", 0.0) for some in every.values() for o in some.values()
+        ),
     )
+
+
+def _tokens(name: str, deepest: Outcome, updates: Sequence[Mapping[str, Any]]) -> int:
+    """Tokens that a trajectory was trained on up to its furthest setting.
+
+    Raises:
+        StudyError: the signals of some of its updates aren't there; one that diverged has none after that.
+    """
+    known = {int(row["step"]): int(row["tokens"]) for row in updates if row["step"] <= deepest.step}
+    missing = deepest.step - len(known)
+    if missing and deepest.status == "scored":
+        raise StudyError(
+            f"arm {name}: the signals of {missing} of the {deepest.step} updates of trajectory {deepest.trajectory} "
+            "aren't with it (a branch of warmup_stable_decay, or a store that lost them), so that its tokens can't be "
+            "counted; arms need an equal number of them: give the study another schedule, or run it anew"
+        )
+    return sum(known.values())

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ftstab.arms.candidates import Candidates, candidates_of, check_budgets
-from ftstab.arms.declared import check_declared
+from ftstab.arms.declared import check_declared, late_arms
 from ftstab.arms.effect import Effect, compare_curves
 from ftstab.errors import MisuseError, StudyError
 from ftstab.looks import Look, arms_look
@@ -52,6 +52,7 @@ class ArmsComparison:
         arms: what is compared, in the order asked for.
         pairs: the first arm against each other one.
         notes: what must be said about when arms and margin were fixed.
+        late: arms that weren't fixed before the first run.
         margin: within which arms are equivalent, a share.
         level: of every interval.
     """
@@ -59,6 +60,7 @@ class ArmsComparison:
     arms: tuple[Candidates, ...]
     pairs: tuple[Against, ...]
     notes: tuple[str, ...]
+    late: tuple[str, ...]
     margin: float
     level: float
 
@@ -68,12 +70,14 @@ class ArmsComparison:
             "margin": self.margin,
             "level": self.level,
             "notes": list(self.notes),
+            "late": list(self.late),
             "arms": [
                 {
                     "name": a.name,
                     "strength": a.arm.strength,
                     "strengths": list(a.strengths),
                     "up_to_peak": a.kept,
+                    "without_numbers": list(a.lost),
                     "seeds": sorted(a.settings),
                     "settings": {str(seed): [o.setting for o in some] for seed, some in a.settings.items()},
                     "compute": a.compute.as_dict(),
@@ -106,7 +110,8 @@ def compare_arms(results: Results, names: Sequence[str], strict: bool = True) ->
     notes = check_declared(results.study, results.about, names)
     pairs = tuple(_pair(results, arms[0], other, len(arms) - 1, strict) for other in arms[1:])
     rule = results.study.equal_utility
-    return ArmsComparison(arms, pairs, tuple(notes), rule.margin, rule.level)
+    late = late_arms(results.study, results.about, names)
+    return ArmsComparison(arms, pairs, tuple(notes), tuple(late), rule.margin, rule.level)
 
 
 def _pair(results: Results, first: Candidates, second: Candidates, comparisons: int, strict: bool) -> Against:
@@ -116,6 +121,17 @@ def _pair(results: Results, first: Candidates, second: Candidates, comparisons: 
         if strict:
             raise
         return Against(first.name, second.name, Effect("no claim", str(error)))
+    late = late_arms(results.study, results.about, [a.name for a in (first, second) if a.named])
+    if late:
+        why = (
+            f"{late[0]} is one setting that was named after the first run, and so perhaps for what it showed; name it "
+            "in a study with another name, before that is run"
+        )
+        return Against(first.name, second.name, Effect("no claim", why))
+    cut = [a.name for a in (first, second) if not a.named and a.kept < 2]
+    if cut:
+        why = f"the utility of {' and '.join(cut)} is highest at the first strength, so there is no line to read"
+        return Against(first.name, second.name, Effect("no claim", why))
     rule, start = results.study.equal_utility, results.need_start()
     look = arms_look(results.records, results.study.study, asked_settings([first, second]))
     harm = _harm(results, (first, second), look)

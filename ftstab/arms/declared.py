@@ -23,9 +23,16 @@ def declaration(study: Study, known: int, when: str) -> dict[str, Any]:
     return {
         "arms": {name: arm.model_dump() for name, arm in study.arms.items()},
         "equal_utility": study.equal_utility.model_dump(),
+        "seeds": list(study.seeds.search),
         "known": known,
         "when": when,
     }
+
+
+def late_arms(study: Study, about: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return those of the arms ``names`` that weren't fixed as they are now before the first run."""
+    said = about.get(DECLARED) or {"arms": {}}
+    return [name for name in names if said["arms"].get(name) != study.arms[name].model_dump()]
 
 
 def check_declared(study: Study, about: Mapping[str, Any], names: Sequence[str]) -> list[str]:
@@ -49,12 +56,20 @@ def check_declared(study: Study, about: Mapping[str, Any], names: Sequence[str])
             "undo that, or give the study a new name and run it"
         )
     notes = []
-    late = [name for name in names if said["arms"].get(name) != study.arms[name].model_dump()]
+    late = late_arms(study, about, names)
     if late:
         notes.append(
             f"Defined after the first run, and so perhaps by what it showed: {', '.join(late)}. Margin and level were "
             "fixed beforehand."
         )
+    # A study that an earlier version recorded says nothing of its seeds.
+    seeds = set(said.get("seeds", study.seeds.search))
+    added, taken = sorted(set(study.seeds.search) - seeds), sorted(seeds - set(study.seeds.search))
+    for which, what in ((added, "added"), (taken, "taken out")):
+        if which:
+            notes.append(
+                f"Seeds {what} after the first run, and so perhaps for what it showed: {', '.join(map(str, which))}."
+            )
     if said["known"]:
         notes.append(
             f"{said['known']} of the study's settings were in the store when its arms were recorded: other studies had "

@@ -64,15 +64,22 @@ def basis(found: ArmsComparison, start: Outcome) -> list[str]:
         f"{METRIC_WORDS[score.metric]} ({score.benchmark}, search half) is the same; {where}.",
         f"Per seed, each arm is a line through its settings from the nearest to the start to its peak of utility; the "
         f"effect is the mean difference over the utility that both reach. {100 * found.level:g} % intervals over "
-        f"{len(seeds)} seeds (t) and the prompts, each by itself; equivalent: within {100 * found.margin:g} points.",
+        f"{len(seeds)} seeds (t), the prompts and the utility's rows, each by itself; equivalent: within "
+        f"{100 * found.margin:g} points.",
     ]
     for a in found.arms:
         if a.named:
-            lines.append(f"{a.name}: one setting, named beforehand.")
+            when = "after the first run" if a.name in found.late else "beforehand"
+            lines.append(f"{a.name}: one setting, named {when}.")
         elif a.kept < len(a.strengths):
             beyond = ", ".join(number(s) for s in a.strengths[a.kept :])
             lines.append(
                 f"{a.name}: {a.arm.strength} {beyond} lie beyond its peak of utility and are left out."
+            )
+        if a.lost:
+            lines.append(
+                f"{a.name}: {a.arm.strength} {', '.join(map(number, a.lost))} have no numbers in some seed (diverged, "
+                "or nothing could be scored) and are left out of all."
             )
     return lines
 

@@ -10,8 +10,16 @@ from ftstab.stats.association import (
     mean_test,
     within_rank_correlation,
 )
-from ftstab.stats.curves import MIN_CURVE_SEEDS, Mean, crossed_mean, mean_weights, reach, rising_blocks
+from ftstab.stats.curves import (
+    MIN_CURVE_SEEDS,
+    Mean,
+    crossed_mean,
+    mean_weights,
+    reach,
+    rising_blocks,
+)
 from ftstab.stats.interval import Floats, Interval, Values
+from ftstab.stats.leaving_out import crossed_margin, left_out
 from ftstab.stats.means import mean_interval, paired_mean_interval, rank_correlation, ratio_interval
 from ftstab.stats.proportions import (
     LEVEL,
@@ -45,8 +53,10 @@ __all__ = [
     "benjamini_yekutieli",
     "binomial_exact",
     "clopper_pearson",
+    "crossed_margin",
     "crossed_mean",
     "discordant_lower",
+    "left_out",
     "mcnemar_exact",
     "mean_interval",
     "mean_test",

@@ -53,29 +53,37 @@ def reach(abscissae: Sequence[float]) -> tuple[float, float]:
     return _mean(abscissae, blocks[0]), _mean(abscissae, blocks[-1])
 
 
-def mean_weights(abscissae: Sequence[float], low: float, high: float) -> Floats:
-    """Return [n]: the weight of each ordinate in the mean of the curve between ``low`` and ``high``; sum 1.
+def mean_weights(abscissae: Sequence[float], low: npt.ArrayLike, high: npt.ArrayLike) -> Floats:
+    """Return [..., n]: the weight of each ordinate in the mean of the curve between ``low`` and ``high``; sum 1.
 
     The curve joins the mean points of the blocks of `rising_blocks` by straight lines.  With ``low`` equal to ``high``
     it is the value there.
+
+    Args:
+        abscissae: [n] finite numbers in the order in which they should rise.
+        low: [...] where the mean begins.
+        high: [...] where it ends.
 
     Raises:
         ValueError: the curve doesn't reach from ``low`` to ``high``.
     """
     blocks = rising_blocks(abscissae)
     knots = np.array([_mean(abscissae, block) for block in blocks])
+    begin, end = np.broadcast_arrays(np.asarray(low, np.float64), np.asarray(high, np.float64))
     slack = 1e-9 * max(1.0, float(np.abs(knots).max()))
-    if not knots[0] - slack <= low <= high <= knots[-1] + slack:
+    if (begin < knots[0] - slack).any() or (begin > end).any() or (end > knots[-1] + slack).any():
         raise ValueError(
-            f"the curve reaches from {knots[0]:g} to {knots[-1]:g}, not from {low:g} to {high:g}"
+            f"the curve reaches from {knots[0]:g} to {knots[-1]:g}, not from {begin.min():g} to {end.max():g}"
         )
-    inside = knots[(knots > low) & (knots < high)]
-    grid = np.concatenate(([low], inside, [high]))
-    weights = np.zeros(len(abscissae))
+    width = end - begin
+    # A range as narrow as rounding is a point.
+    wide = width > slack
+    areas = _areas(knots, end) - _areas(knots, begin)
+    points = _hats(knots, (begin + end) / 2)
+    found = np.where(wide[..., None], areas / np.where(wide, width, 1.0)[..., None], points)
+    weights = np.zeros((*found.shape[:-1], len(abscissae)))
     for i, block in enumerate(blocks):
-        hat = np.interp(grid, knots, np.eye(len(knots))[i])
-        whole = float(np.trapezoid(hat, grid)) / (high - low) if high > low else float(hat[0])
-        weights[block] = whole / len(block)
+        weights[..., block] = found[..., i, None] / len(block)
     return weights
 
 
@@ -104,16 +112,38 @@ def crossed_mean(differences: npt.ArrayLike, level: float = 0.95) -> Mean:
             f"shape {table.shape}: must be a table [seeds, prompts] of finite numbers, two of each"
         )
     seeds, prompts = table.shape
-    by_seed, by_prompt, mean = table.mean(axis=1), table.mean(axis=0), float(table.mean())
-    rest = table - by_seed[:, None] - by_prompt[None, :] + mean
-    both = float((rest**2).sum()) / ((seeds - 1) * (prompts - 1))
-    own = max(0.0, float(by_prompt.var(ddof=1)) - both / seeds) / prompts
+    by_seed, mean = table.mean(axis=1), float(table.mean())
+    own = own_variance(table)
     over_seeds = float(special.stdtrit(seeds - 1, (1 + level) / 2)) * math.sqrt(
         float(by_seed.var(ddof=1)) / seeds
     )
     largest = float(np.abs(table).max()) or 1.0
     half = math.hypot(over_seeds, normal_quantile(level) * math.sqrt(own + (largest / prompts) ** 2))
     return Mean(mean, mean - half, mean + half)
+
+
+def own_variance(table: Floats) -> float:
+    """Variance of the mean of a table [seeds, units] that is the units' own, by the crossed analysis of variance."""
+    seeds, units = table.shape
+    by_seed, by_unit = table.mean(axis=1), table.mean(axis=0)
+    rest = table - by_seed[:, None] - by_unit[None, :] + table.mean()
+    both = float((rest**2).sum()) / ((seeds - 1) * (units - 1))
+    return max(0.0, float(by_unit.var(ddof=1)) - both / seeds) / units
+
+
+def _hats(knots: Floats, at: Floats) -> Floats:
+    """[..., knots]: the weights of the knots' ordinates in the curve's value at ``at``."""
+    return np.stack([np.interp(at, knots, row) for row in np.eye(len(knots))], axis=-1)
+
+
+def _areas(knots: Floats, to: Floats) -> Floats:
+    """[..., knots]: the weights of the knots' ordinates in the area under the curve from its beginning to ``to``."""
+    found = np.zeros((*to.shape, len(knots)))
+    wide = np.diff(knots)
+    part = np.clip((to[..., None] - knots[:-1]) / wide, 0.0, 1.0)
+    found[..., :-1] += wide * (part - part**2 / 2)
+    found[..., 1:] += wide * part**2 / 2
+    return found
 
 
 def _mean(values: Sequence[float], places: Sequence[int]) -> float:
