@@ -95,15 +95,16 @@ def distances(weights: FullWeights | LoraWeights) -> dict[str, float]:
     """Distance of the last weights from the start, in float32.
 
     Returns ``distance`` (Euclidean), ``relative_distance`` (over the norm of the start), ``changed_share`` (share
-    of trained weights that differ from the start in the compute type) and ``distance/<layer group>``.
+    of trained weights that differ from the start in the compute type) and ``distance/<layer group>``.  With LoRA the
+    distance is that of the adapted layers' weights, scale * BA over their norm: the factors of the same change may lie
+    anywhere, and A starts at random.
     """
     groups: dict[str, float] = defaultdict(float)
     norm = changed = count = 0.0
-    for name, live, master, start in zip(
-        weights.names, weights.live, weights.masters, weights.start, strict=True
-    ):
-        groups[layer_group(name)] += float((master - start).square().sum())
+    for name, moved, start in weights.moved():
+        groups[layer_group(name)] += float(moved.square().sum())
         norm += float(start.square().sum())
+    for live, master, start in zip(weights.live, weights.masters, weights.start, strict=True):
         changed += float((master.to(live.dtype) != start.to(live.dtype)).sum())
         count += master.numel()
     total = math.sqrt(sum(groups.values()))

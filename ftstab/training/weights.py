@@ -49,6 +49,9 @@ class WeightSpace(Protocol):
     def feed_back(self, decay: float) -> None:
         """Move the feedback average towards the masters and continue from it."""
 
+    def moved(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Name, displacement of the last weights and start of every weight that is trained, float32, one by one."""
+
 
 class _Masters:
     """Masters, live parameters and start: what both spaces share."""
@@ -69,7 +72,9 @@ class _Masters:
         if first:
             torch._foreach_copy_(totals, grads)
         else:
-            torch._foreach_add_(totals, [g.float() for g in grads])
+            # Each is widened as it is added: float32 copies of all at once would be one more model in memory.
+            for total, grad in zip(totals, grads, strict=True):
+                total.add_(grad)
         for p in self.live:
             p.grad = None
 
@@ -202,6 +207,11 @@ class FullWeights(_Masters):
         """Average minus start of tensor ``i``, float32."""
         return self._average(profile, update, i) - self.start[i]
 
+    def moved(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Name, displacement of the last weights and start of every weight, float32, one by one."""
+        for name, master, start in zip(self.names, self.masters, self.start, strict=True):
+            yield name, master - start, start
+
     def bank_state(self) -> dict[str, Tensor]:
         """The bank as named float32 tensors."""
         state = {f"{name}/{i}": t for name, shadow in self._bank.items() for i, t in enumerate(shadow)}
@@ -280,6 +290,11 @@ class LoraWeights(_Masters):
         )
         a = torch.cat([f[2 * i] for f in self._history], dim=0)
         return self._scale * (b @ a)
+
+    def moved(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Name, displacement of the last weights (scale * BA) and start of every adapted layer, float32, one by one."""
+        for i, (name, _) in enumerate(self.layers):
+            yield name, self._scale * (self.masters[2 * i + 1] @ self.masters[2 * i]), self._frozen[i]
 
     @contextmanager
     def installed(self, profile: Profile, interpolation: float, update: int) -> Iterator[None]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ftstab.training.signals import distances, layer_group
-from tests.training.material import make_run, masters, train, trajectory
+from tests.training.material import LAST, make_run, masters, train, trajectory
 
 EVERY = {"signals_every": 1}
 
@@ -54,6 +55,54 @@ def test_distances_of_the_layer_groups_sum_up(tiny_model: Path) -> None:
     assert math.sqrt(sum(v * v for v in groups.values())) == pytest.approx(whole, rel=1e-5)
     first = [a - b for n, a, b in zip(run.weights.names, now, start, strict=True) if ".layers.0." in n]
     assert groups["layer 00"] == pytest.approx(_norm(first), rel=1e-5)
+
+
+def test_with_adapters_distances_are_those_of_the_layers_they_change(tiny_model: Path) -> None:
+    """Not of the factors: A begins at random, and the same change may be made by others."""
+    run = make_run(tiny_model, trajectory(3, batch_size=2, method="lora", learning_rate=1e-2), **EVERY)
+    names = [f"{name}.base_layer.weight" for name, _ in run.weights.layers]
+
+    def held() -> dict[str, torch.Tensor]:
+        with run.installed(LAST, 1.0):
+            return {n: p.detach().clone() for n, p in run.model.named_parameters() if n in names}
+
+    start = held()
+    for _ in range(3):
+        signals = run.update()
+    now = held()
+    assert len(now) == len(names)
+    whole = _norm([now[n] - start[n] for n in names])
+    assert signals["distance"] == pytest.approx(whole, rel=1e-3)
+    assert signals["relative_distance"] == pytest.approx(whole / _norm(list(start.values())), rel=1e-3)
+    first = _norm([now[n] - start[n] for n in names if ".layers.0." in n])
+    assert signals["distance/layer 00"] == pytest.approx(first, rel=1e-3)
+    factors = [m - s for m, s in zip(run.weights.masters, run.weights.start, strict=True)]
+    assert signals["distance"] != pytest.approx(_norm(factors), rel=0.05)
+
+
+def test_collecting_gradients_copies_none_of_them(tiny_model: Path) -> None:
+    """Plan counts no float32 copy of all gradients, which would be a third of a model's memory."""
+
+    class Widened(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            self.count += func is torch.ops.aten._to_copy.default
+            return found
+
+    run = make_run(tiny_model, trajectory(1, batch_size=2, precision="bfloat16"))
+    space = run.weights
+    draw = torch.Generator().manual_seed(0)
+    gradients = [torch.randn(p.shape, generator=draw).bfloat16() for p in space.live]
+    with Widened() as seen:
+        for first in (True, False, False):
+            for p, g in zip(space.live, gradients, strict=True):
+                p.grad = g
+            space.collect_gradients(first)
+    assert seen.count == 0
+    wanted = [g.float() + g.float() + g.float() for g in gradients]
+    assert all(torch.equal(m.grad, w) for m, w in zip(space.masters, wanted, strict=True))
 
 
 def test_before_the_first_update_nothing_has_moved(tiny_model: Path) -> None:
