@@ -80,12 +80,14 @@ def association_text(data: Associations) -> str:
     if data.none_because is not None:
         return f"Diagnostics against harm: {data.none_because}."
     units = data.units
-    where = "each trajectory's last step" if units.step is None else f"step {units.step}"
+    where, within = f"step {units.step}", "learning rate"
     if units.examples is not None:
         where = f"{units.examples} examples"
+    elif units.step is None:
+        where, within = "each trajectory's last step", "learning rate and step"
     text = (
         f"Diagnostics of {len(units.units)} trajectories against their harm, last weights at {where}: Spearman's "
-        "correlation within learning rate, combined, with 95 % intervals over trajectories. Filled: the interval "
+        f"correlation within {within}, combined, with 95 % intervals over trajectories. Filled: the interval "
         f"leaves 0 out and the permutation test holds at a false-discovery rate of {percent(FALSE_DISCOVERY, 0)} over "
         f"all {len(data.found)} correlations; all others are not shown, which doesn't say that there are none."
     )

@@ -26,6 +26,8 @@ OTHER_SHARES = (0.15, 0.6)
 SMALLEST_RISE = 0.02
 """Nats below which the rounding of bfloat16 decides, and no power is seen."""
 MIN_POINTS = 3
+_Fitted = dict[tuple[float, int, str], dict[int | None, float]]
+"""Exponents by recipe (learning rate, batch size, other choices) and seed."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Exponents:
         share: share of the largest rise up to which points count.
         by_recipe: exponent of time by recipe, over the seeds that have one.
         time: the same over all recipes that every counted seed has: mean per seed, then over seeds.
-        joint: powers of `time`, `learning_rate` and `batch_size` in one fit per seed, as far as each varies.
+        joint: powers of `time`, `learning_rate` and `batch_size` (at equal time, so at equal steps) in one fit per
+            seed, as far as each varies; and `batch_size_at_equal_examples`, because effects of the batch come in pairs.
         seeds: seeds with an exponent.
         recipes: recipes that every one of them has.
         verdict: what may be said of the fourth power.
@@ -133,7 +136,7 @@ def rises(
 
 def exponents(found: Sequence[Rise], share: float = SATURATES_AT) -> Exponents:
     """Combine the powers of `rises`: seeds are the units, and a claim needs 3 of them."""
-    fitted: dict[tuple[float, int, str], dict[int | None, float]] = {}
+    fitted: _Fitted = {}
     for rise in found:
         if rise.exponent is not None:
             fitted.setdefault((rise.learning_rate, rise.batch_size, rise.variant), {})[rise.seed] = (
@@ -219,9 +222,7 @@ def _before_saturation(values: Sequence[float], most: float) -> list[bool]:
     return [first <= i < end for i in range(len(values))]
 
 
-def _seed_means(
-    fitted: Mapping[tuple[float, int, str], Mapping[int | None, float]],
-) -> dict[int | None, float]:
+def _seed_means(fitted: _Fitted) -> dict[int | None, float]:
     """Mean exponent by seed, over the recipes that all these seeds have: those of the most seeds."""
     if not fitted:
         return {}
@@ -233,10 +234,11 @@ def _seed_means(
 def _joint(found: Sequence[Rise]) -> dict[str, list[float]]:
     """Powers of time, learning rate and batch size by name, one value per seed: least squares of the log rise.
 
-    Every variant has its own level.
+    Every variant has its own level.  With time^a x batch^b, and examples = time x batch, the power of the batch at
+    equal examples is b - a.
     """
     names = ("time", "learning_rate", "batch_size")
-    powers: dict[str, list[float]] = {name: [] for name in names}
+    powers: dict[str, list[float]] = {name: [] for name in (*names, "batch_size_at_equal_examples")}
     for seed in sorted({r.seed for r in found}, key=repr):
         rows, levels = [], []
         for rise in (r for r in found if r.seed == seed):
@@ -253,15 +255,19 @@ def _joint(found: Sequence[Rise]) -> dict[str, list[float]]:
         if len(logs) <= design.shape[1] or np.linalg.matrix_rank(design) < design.shape[1]:
             continue
         solved = np.linalg.lstsq(design, logs[:, 3], rcond=None)[0]
-        for place, i in enumerate(varied, start=own.shape[1]):
-            powers[names[i]].append(float(solved[place]))
+        fitted = {names[i]: float(solved[place]) for place, i in enumerate(varied, start=own.shape[1])}
+        if "time" in fitted and "batch_size" in fitted:
+            fitted["batch_size_at_equal_examples"] = fitted["batch_size"] - fitted["time"]
+        for name, power in fitted.items():
+            powers[name].append(power)
     return {name: values for name, values in powers.items() if values}
 
 
 def _mean_exponent(found: Sequence[Rise], share: float) -> float | None:
-    """Mean exponent over trajectories, with points up to ``share`` of the largest rise."""
+    """Mean exponent with points up to ``share`` of the largest rise, by the rule of `Exponents.time`: over the recipes
+    that all counted seeds have, per seed, then over seeds."""
     largest = max((value for rise in found for value in rise.values), default=0.0)
-    slopes = []
+    fitted: _Fitted = {}
     for rise in found:
         if any(math.isnan(t) for t in rise.times):
             continue
@@ -269,8 +275,11 @@ def _mean_exponent(found: Sequence[Rise], share: float) -> float | None:
         if sum(used) >= MIN_POINTS:
             x = [math.log(t) for t, use in zip(rise.times, used, strict=True) if use]
             y = [math.log(v) for v, use in zip(rise.values, used, strict=True) if use]
-            slopes.append(float(np.polyfit(x, y, 1)[0]))
-    return float(np.mean(slopes)) if slopes else None
+            fitted.setdefault((rise.learning_rate, rise.batch_size, rise.variant), {})[rise.seed] = float(
+                np.polyfit(x, y, 1)[0]
+            )
+    means = _seed_means(fitted)
+    return float(np.mean(list(means.values()))) if means else None
 
 
 def _verdict(time: MeanTest | None, seeds: int) -> str:

@@ -72,9 +72,10 @@ def trajectory_units(
 ) -> Units:
     """Return one unit per trajectory, at the last step (or number of examples) that all of them share.
 
-    Where they share none, each is read at its own last step.  Effects of the batch size come in pairs (measurement
-    rule 21): at equal steps a larger batch has seen more examples, at equal examples it has made fewer steps.  Last
-    weights alone are read, uninterpolated: averages at the same step are other points of the same trajectory.
+    Where they share none, each is read at its own last step, and ranked among those of the same one.  Effects of the
+    batch size come in pairs (measurement rule 21): at equal steps a larger batch has seen more examples, at equal
+    examples it has made fewer steps.  Last weights alone are read, uninterpolated: averages at the same step are other
+    points of the same trajectory.
 
     Args:
         outcomes: settings of a study.

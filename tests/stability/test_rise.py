@@ -33,7 +33,10 @@ def study(loss, warmup: int = 0, **axes):
 def test_exact_powers_are_found() -> None:
     found, powers = study(power(4.0, lr=2.0, batch=-1.0))
     assert all(r.exponent == pytest.approx(4.0) for r in found if r.exponent is not None)
-    for name, truth in (("time", 4.0), ("learning_rate", 2.0), ("batch_size", -1.0)):
+    # At equal examples a batch k times as large has made k times fewer steps.
+    truths = {"time": 4.0, "learning_rate": 2.0, "batch_size": -1.0, "batch_size_at_equal_examples": -5.0}
+    assert set(powers.joint) == set(truths)
+    for name, truth in truths.items():
         assert powers.joint[name].mean == pytest.approx(truth)
         assert powers.joint[name].units == 3
 
@@ -81,6 +84,15 @@ def test_only_the_part_before_saturation_is_fitted() -> None:
     assert 3.8 < found[0].exponent <= 4.0
     # Further up the plateau bends the line.
     assert powers.sensitivity["0.6"] < found[0].exponent <= powers.sensitivity["0.15"] + 1e-9
+
+
+def test_another_end_of_the_fit_is_read_by_the_same_rule() -> None:
+    """A recipe that one seed alone has is in neither mean."""
+    shared = grid(lambda *_: 0.0, (1e-4,), (4,), steps=range(2, 41, 2), loss=power(4.0))
+    alone = grid(lambda *_: 0.0, (1e-5,), (4,), (0,), steps=range(2, 41, 2), loss=power(2.0))
+    powers = exponents(rises([*shared, *alone], start(loss=ORIGIN), signals([*shared, *alone])))
+    assert powers.time.mean == pytest.approx(4.0)
+    assert powers.sensitivity == {"0.15": pytest.approx(4.0), "0.6": pytest.approx(4.0)}
 
 
 def test_what_cannot_be_fitted_says_why() -> None:

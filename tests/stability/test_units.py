@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from ftstab.outcome import Outcome, Profile
+from ftstab.report.draw_harm import association_text
 from ftstab.stability import associations, noise_scale, spike_rate, trajectory_units
 from tests.stability.material import grid, outcome, signals
 
@@ -99,3 +101,41 @@ def test_one_trajectory_per_learning_rate_prints_nothing() -> None:
     found = associations(trajectory_units(outcomes, {}))
     assert found.found == ()
     assert "one learning rate" in str(found.none_because)
+
+
+def test_trajectories_of_other_lengths_are_not_ranked_against_each_other() -> None:
+    """Cosine schedules: each length is a trajectory of its own.  Distance and harm both grow with the steps."""
+    made = []
+    for i, step in enumerate((4, 8, 16)):
+        for seed in range(4):
+            o = outcome(
+                1e-4, 4, seed, step, 0.1 + 0.2 * i + 0.03 * seed, diagnostics={"distance": 10.0 * i - seed}
+            )
+            made.append(o.model_copy(update={"trajectory": f"{step}-{seed}"}))
+    units = trajectory_units(made, {})
+    assert (units.step, len(units.units)) == (None, 12)
+    (found,) = associations(units).found
+    assert (found.rho, found.learning_rates) == (pytest.approx(-1.0), 3)
+    assert found.claim == "falls with harm"
+    assert "within learning rate and step" in association_text(associations(units))
+
+
+def test_one_association_among_many_diagnostics_can_be_claimed() -> None:
+    """The distance of every layer of a large model beside it: noise, which costs the claim no more than its share."""
+    draw = np.random.default_rng(5)
+    made = [
+        outcome(
+            rate,
+            4,
+            seed,
+            8,
+            0.02 + seed / 20,
+            diagnostics={"update_ratio": float(seed)}
+            | {f"distance/layer {i:02d}": float(x) for i, x in enumerate(draw.normal(size=110))},
+        )
+        for rate in (1e-5, 1e-4)
+        for seed in range(6)
+    ]
+    found = associations(trajectory_units(made, {})).found
+    assert len(found) == 111
+    assert [a.diagnostic for a in found if a.claim != "not shown"] == ["update_ratio"]
