@@ -128,7 +128,7 @@ def own_variance(table: Floats) -> float:
     by_seed, by_unit = table.mean(axis=1), table.mean(axis=0)
     rest = table - by_seed[:, None] - by_unit[None, :] + table.mean()
     both = float((rest**2).sum()) / ((seeds - 1) * (units - 1))
-    return max(0.0, float(by_unit.var(ddof=1)) - both / seeds) / units
+    return float(max(0.0, float(by_unit.var(ddof=1)) - both / seeds) / units)
 
 
 def _hats(knots: Floats, at: Floats) -> Floats:
