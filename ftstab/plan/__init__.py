@@ -11,6 +11,7 @@ from ftstab.plan.points import (
     planned_settings,
     point_choices,
     point_jobs,
+    read_steps,
     reads_horizon,
     study_plan,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "planned_settings",
     "point_choices",
     "point_jobs",
+    "read_steps",
     "reads_horizon",
     "recipe_key",
     "setting_recipe",

@@ -124,7 +124,7 @@ def point_jobs(
     jobs: dict[str, Job] = {}
     for point in points:
         choices = point_choices(study, point.choices)
-        axes: dict[str, Any] = {"steps": _read_steps(study, point.steps, choices)}
+        axes: dict[str, Any] = {"steps": read_steps(study, choices, point.steps)}
         if "ema_decay" in choices:
             axes["ema_decay"] = [choices.pop("ema_decay")]
         narrowed = study.model_copy(update={"axes": study.axes.model_copy(update=axes)})
@@ -135,7 +135,8 @@ def point_jobs(
     return jobs
 
 
-def _read_steps(study: Study, last: int, choices: Mapping[str, Any]) -> list[int]:
+def read_steps(study: Study, choices: Mapping[str, Any], steps: int) -> list[int]:
+    """Return the steps at which settings are read off a trajectory of ``choices`` that is trained for ``steps``."""
     if reads_horizon(study, choices):
-        return [last]
-    return [s for s in study.axes.steps if s <= last]
+        return [steps]
+    return [s for s in study.axes.steps if s <= steps]

@@ -365,8 +365,8 @@ class _Worker:
         return (
             search.method != "grid"
             and search.keep_states
-            # A range hardly ever gives a value twice.
-            and not any(axes.range(name) for name in axes.trained())
+            # A range hardly ever gives a value twice, unless the sampler looks back at what was asked.
+            and (search.sampler == "trajectory_gp" or not any(axes.range(name) for name in axes.trained()))
             and not self.job.restores
             and trajectory.key != self.context.start_trajectory
             and trajectory.seed in self.study.seeds.search

@@ -67,6 +67,18 @@ class Dimension:
             return self.values.index(value)
         return int(value) if self.integer else float(value)
 
+    def unit(self, value: Any) -> tuple[float, ...]:
+        """Coordinates of ``value`` between 0 and 1: one, or of categories one for each."""
+        if self.range is not None:
+            low, high = self.range.low, self.range.high
+            if self.range.scale == "log":
+                low, high, value = math.log(low), math.log(high), math.log(value)
+            return ((value - low) / (high - low),)
+        rank = self.values.index(value)
+        if self.ordered:
+            return (rank / max(len(self.values) - 1, 1),)
+        return tuple(float(rank == i) for i in range(len(self.values)))
+
     def value(self, coordinate: float | int) -> Any:
         """The value at ``coordinate``."""
         if self.range is None:

@@ -16,9 +16,13 @@ from ftstab.identity import digest
 from ftstab.plan import Point, point_choices, reads_horizon
 from ftstab.search.dimensions import dimensions
 from ftstab.search.proposals import Told, propose
+from ftstab.search.whole_trajectories import best_trajectory
 from ftstab.spec import Study
 from ftstab.spec.search import PRESETS
 
+_REFERENCE = (REFERENCE["rate"], -REFERENCE["gain"])
+MANY = 256
+"""Choices among which the trajectory worth most is sought, where there are more or they are drawn from ranges."""
 REPEATS = 20
 """Proposals that may name what is known already, before the nearest unknown point is taken instead."""
 MOVES = 1000
@@ -103,6 +107,8 @@ class Search:
         self, asked: Sequence[Point], told: Sequence[Told], running: Sequence[Point]
     ) -> Point | None:
         sampler = self.options.sampler
+        if sampler == "trajectory_gp":
+            return self._worth_most(asked, told, running)
         assert sampler in ("tpe", "gp")
         busy = [{**p.choices, **({"steps": p.steps} if self._has("steps") else {})} for p in running]
         # The seed moves with what was asked: the same again would propose the same again.
@@ -112,6 +118,28 @@ class Search:
             if not self._known(point, asked):
                 return point
         return self._new(point, asked)
+
+    def _worth_most(
+        self, asked: Sequence[Point], told: Sequence[Told], running: Sequence[Point]
+    ) -> Point | None:
+        index, listed = len(asked), [d.values for d in self.trained]
+        if all(d.range is None for d in self.trained) and math.prod(map(len, listed)) <= MANY:
+            every = (
+                dict(zip((d.name for d in self.trained), v, strict=True)) for v in itertools.product(*listed)
+            )
+            candidates = [self._point(drawn, self.longest, "sampler") for drawn in every]
+        else:
+            # What was trained may be trained further.
+            drawn = (self._quasi_random(i) for i in range(index, index + MANY))
+            candidates = [*asked, *(self._point(values, self.longest, "sampler") for values in drawn)]
+        seed = _seed(self.options.seed, index)
+        found = best_trajectory(
+            self.study, self.space, told, [p.choices for p in candidates], asked, running, _REFERENCE, seed
+        )
+        if found is None:
+            # Everything diverged so far, or nothing promises growth: what is unknown is looked at evenly.
+            found = self._point(self._quasi_random(index), self.longest, "startup")
+        return self._new(found, asked)
 
     def _has(self, name: str) -> bool:
         return any(d.name == name for d in self.space)
@@ -191,7 +219,7 @@ def stalled(study: Study, trainings: Sequence[Sequence[Told]]) -> bool:
 
 def _volume(told: Sequence[Told]) -> float:
     able = [t.objectives for t in told if t.objectives and all(c <= 0 for c in t.constraints.values())]
-    return hypervolume(np.array(able).reshape(-1, 2), (REFERENCE["rate"], -REFERENCE["gain"]))
+    return hypervolume(np.array(able).reshape(-1, 2), _REFERENCE)
 
 
 def _seed(seed: int, index: int) -> int:

@@ -96,13 +96,14 @@ class Search(Closed):
     method: Literal["grid", "optuna"] = "grid"
     """`grid`: every combination of the axes.  `optuna`: trained axes are drawn by a sampler, which learns from every
     setting of every trajectory; axes may be ranges."""
-    sampler: Literal["tpe", "gp", "quasi_random", "random"] = "tpe"
+    sampler: Literal["tpe", "gp", "trajectory_gp", "quasi_random", "random"] = "tpe"
     """`tpe`: tree-structured Parzen estimator.  `gp`: Gaussian process; slower, and good where a hard limit is set.
+    `trajectory_gp`: Gaussian processes that ask for the trajectory whose settings together promise most (ftstab's own).
     `quasi_random`: scrambled Sobol points.  `random`."""
     budget: Budget | None = None
     """What `optuna` may spend; it needs one."""
     startup: Annotated[int, Field(ge=0)] = 6
-    """Trajectories drawn quasi-randomly, presets among them, before `tpe` and `gp` begin to learn."""
+    """Trajectories drawn quasi-randomly, presets among them, before a sampler begins to learn."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the sampler."""
     presets: list[str | dict[str, Any]] = []
@@ -116,7 +117,7 @@ class Search(Closed):
     keep_states: bool = True
     """Keep the resume state of each trajectory that was asked for fewer steps than the largest of the axis until the
     search is over, so that an ask for more goes on where it ended; `ftstab plan` says how large one is.  None is kept
-    where an axis is a range, whose values don't come twice.  false: such an ask trains from the start."""
+    where an axis is a range, whose values only `trajectory_gp` asks for twice.  false: such an ask begins anew."""
     stall: Stall | None = None
     """When to end early because nothing is found any more; null: never."""
 

@@ -27,7 +27,7 @@ def run(search: Search, count: int, harm=lambda choices: 0.5, gain=lambda choice
     return asked
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "quasi_random", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "trajectory_gp", "quasi_random", "random"])
 def test_nothing_is_asked_twice_until_everything_is_known(sampler):
     search = Search(study({"sampler": sampler, "startup": 2}))
     asked = run(search, 20)
@@ -59,7 +59,7 @@ def test_a_search_goes_on_alike_after_a_restart():
     assert run(Search(study({**options, "seed": 8}, learning_rate=LOG)), 6) != whole
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "trajectory_gp"])
 def test_a_sampler_learns_where_it_is_good(sampler):
     """Harm rises with the learning rate and nothing else matters, so small ones are to be asked."""
     search = Search(study({"sampler": sampler, "startup": 4}, learning_rate=LOG))
@@ -84,9 +84,10 @@ def test_diverged_settings_are_told_as_what_they_are():
     assert search.next(asked, told) is not None
 
 
-def test_a_gaussian_process_learns_where_training_diverges():
+@pytest.mark.parametrize("sampler", ["gp", "trajectory_gp"])
+def test_a_gaussian_process_learns_where_training_diverges(sampler):
     """Gain rises with the learning rate until training diverges, which it does above 1e-4."""
-    search = Search(study({"sampler": "gp", "startup": 4}, learning_rate=LOG))
+    search = Search(study({"sampler": sampler, "startup": 4}, learning_rate=LOG))
     asked: list[Point] = []
     told: list[Told] = []
     for _ in range(12):
@@ -178,7 +179,7 @@ def test_an_average_of_one_value_that_is_fed_back_is_part_of_every_point():
 LORA = {"method": ["full", "lora"], "lora_r": {"low": 1, "high": 64, "scale": "log"}}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "gp", "quasi_random", "random"])
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "trajectory_gp", "quasi_random", "random"])
 def test_a_rank_is_chosen_where_adapters_are_trained_and_nowhere_else(sampler):
     options = {"sampler": sampler, "startup": 4, "presets": [{"method": "full", "lora_r": 4}]}
     asked = run(Search(study(options, **LORA)), 9)
@@ -195,7 +196,7 @@ def test_a_rank_is_learned_beside_trajectories_without_one():
     def harm(choices):
         return 0.2 + 0.6 * math.log2(choices["lora_r"]) / 6 if "lora_r" in choices else 0.9
 
-    for sampler in ("tpe", "gp"):
+    for sampler in ("tpe", "gp", "trajectory_gp"):
         search = Search(study({"sampler": sampler, "startup": 6}, learning_rate=LOG, **LORA))
         asked = run(search, 13, harm=harm)
         ranks = sorted(p.choices.get("lora_r", 64) for p in asked if p.source == "sampler")
