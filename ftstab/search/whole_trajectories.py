@@ -124,7 +124,7 @@ class _Expected:
         if len(told) > KNOWN:
             told = [told[i] for i in np.sort(rng.permutation(len(told))[:KNOWN])]
         scored = [t for t in told if t.objectives is not None]
-        worst = np.max([t.objectives for t in scored], axis=0)
+        worst = np.max(np.array([t.objectives for t in scored]), axis=0)
         # What has no numbers is taken for as bad as the worst that has some: nothing else would tell the processes
         # that what is good near a cliff doesn't go on beyond it.
         harm, loss = np.array([worst if t.objectives is None else t.objectives for t in told]).T
