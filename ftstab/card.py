@@ -5,7 +5,6 @@ Whole or not at all.  Both carry the statement of `ftstab.selection`, so that ne
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from ftstab import __version__
+from ftstab.confirm import ERROR_RATE
 from ftstab.errors import MisuseError, StudyError
 from ftstab.frontier import FrontierRow
 from ftstab.judging.wording import corrected_words, raw_words
@@ -22,7 +22,7 @@ from ftstab.models.cache import building
 from ftstab.outcome import Outcome
 from ftstab.results import Results
 from ftstab.running.answering import weights_hash
-from ftstab.selection import Selection
+from ftstab.selection import Selection, pick_command
 from ftstab.wording import RATE_WORDS, caption, label, number
 
 _STATUS = {
@@ -33,7 +33,12 @@ _STATUS = {
 
 
 def write_recipe(results: Results, chosen: Selection, path: Path) -> Path:
-    """Write how the setting of ``chosen`` is made: a YAML file, whole or not at all."""
+    """Write how the setting of ``chosen`` is made: a YAML file, whole or not at all.
+
+    Raises:
+        MisuseError: the file is there already and is no recipe of this study.
+    """
+    check_recipe(results, path)
     outcome = _outcome(results, _row(chosen))
     study = results.study
     recipe: dict[str, Any] = {
@@ -111,9 +116,33 @@ def write_weights(results: Results, chosen: Selection, folder: Path) -> Path:
     return folder
 
 
+def check_recipe(results: Results, path: Path) -> None:
+    """Refuse to write a recipe over anything but an earlier one of the same study.
+
+    Raises:
+        MisuseError: something else is there already.
+    """
+    if path.exists() and not _is_recipe(path, results.study.study):
+        raise MisuseError(
+            f"--out: {path.absolute()} is there already and is no recipe of study {results.study.study}; name a new "
+            "file"
+        )
+
+
+def _is_recipe(path: Path, study: str) -> bool:
+    """Whether `write_recipe` has written the file for this study."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return False
+    if not isinstance(found, dict) or not {"recipe", "statement", "found"} <= found.keys():
+        return False
+    return isinstance(found["found"], dict) and found["found"].get("study") == study
+
+
 def _kept_tensors(results: Results, outcome: Outcome, limit: float) -> dict[str, Any]:
     """The weights of a setting from the store."""
-    again = f"`ftstab pick {shlex.quote(str(results.folder))} --max-harmful {limit:g} --retrain` trains them again"
+    again = f"`{pick_command(results, limit, ERROR_RATE, '--retrain')}` trains them again"
     piece = results.records.weights(outcome.trajectory, outcome.setting)
     if piece is None:
         raise StudyError(

@@ -112,6 +112,18 @@ class FrontierRow:
     frontier_class: FrontierClass | None = None
     frontier_share: float | None = None
 
+    def need_rate(self) -> Rate:
+        """The harmful-response rate of a setting that is known to have one; ValueError where it hasn't."""
+        if self.rate is None:
+            raise ValueError(f"setting {self.key}: has no rate")
+        return self.rate
+
+    def need_gain(self) -> Gain:
+        """The gain of a setting that is known to have one; ValueError where it hasn't."""
+        if self.gain is None:
+            raise ValueError(f"setting {self.key}: has no gain")
+        return self.gain
+
     @property
     def gain_shown(self) -> bool:
         """Whether the interval of the gain lies above 0."""

@@ -13,10 +13,9 @@ from typing import Any
 from ftstab.constraints import upper_end
 from ftstab.errors import MisuseError, StudyError
 from ftstab.frontier import FrontierRow
-from ftstab.outcome import Rate
 from ftstab.spec import Study
 from ftstab.statement import statement
-from ftstab.wording import label, limit_name, percent
+from ftstab.wording import described, limit_name, percent
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,14 @@ def pick(rows: Sequence[FrontierRow], max_harmful: float, study: Study) -> Pick:
         raise StudyError(
             f"study {study.study}: no setting has numbers yet; run `ftstab run` to the end first"
         )
-    name = limit_name(_rate(scored[0]))
+    name = limit_name(scored[0].need_rate())
     method = study.evaluation.interval
-    upper = {r.key: upper_end(_rate(r), method) for r in scored}
+    upper = {r.key: upper_end(r.need_rate(), method) for r in scored}
     within = [r for r in scored if r.feasible and upper[r.key] <= max_harmful]
     if within:
         return Pick(max_harmful, name, _order(within, upper), None, None, len(within), len(scored))
     excess = {key: max(0.0, high - max_harmful) for key, high in upper.items()}
-    nearest = min(scored, key=lambda r: (not r.feasible, excess[r.key], -_gained(r), r.key))
+    nearest = min(scored, key=lambda r: (not r.feasible, excess[r.key], -r.need_gain().value, r.key))
     return Pick(max_harmful, name, (), nearest, excess[nearest.key], 0, len(scored))
 
 
@@ -112,8 +111,8 @@ def _order(within: Sequence[FrontierRow], upper: Mapping[str, float]) -> tuple[F
     A setting that is beaten is left out, because testing it could only keep a better one from being reached.
     """
     found: list[FrontierRow] = []
-    for row in sorted(within, key=lambda r: (upper[r.key], -_gained(r), r.key)):
-        if not found or _gained(row) > _gained(found[-1]):
+    for row in sorted(within, key=lambda r: (upper[r.key], -r.need_gain().value, r.key)):
+        if not found or row.need_gain().value > found[-1].need_gain().value:
             found.append(row)
     return tuple(found)
 
@@ -124,7 +123,7 @@ def pick_text(found: Pick, start: FrontierRow, study: Study) -> str:
     chosen, row = found.candidate, found.nearest
     if chosen is not None:
         lead = (
-            f"Candidate, not yet confirmed: {label(chosen)}, seed {chosen.seed}: the most useful of "
+            f"Candidate, not yet confirmed: {described(chosen)}: the most useful of "
             f"{found.within} of {found.considered} settings within the {limit}"
             f"{' and the constraints of the study' if study.constraints else ''}."
         )
@@ -140,16 +139,4 @@ def pick_text(found: Pick, start: FrontierRow, study: Study) -> str:
     reasons = " and ".join(
         part for part in (why, f"it breaks a constraint ({broken})" if broken else "") if part
     )
-    return f"{lead} Nearest: {label(row)}, seed {row.seed}: {reasons}. {statement(row, start, study)}"
-
-
-def _rate(row: FrontierRow) -> Rate:
-    if row.rate is None:
-        raise ValueError(f"setting {row.key}: has no rate")
-    return row.rate
-
-
-def _gained(row: FrontierRow) -> float:
-    if row.gain is None:
-        raise ValueError(f"setting {row.key}: has no gain")
-    return row.gain.value
+    return f"{lead} Nearest: {described(row)}: {reasons}. {statement(row, start, study)}"

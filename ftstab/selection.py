@@ -19,7 +19,7 @@ from ftstab.outcome import Outcome
 from ftstab.pick import Pick, pick, pick_text
 from ftstab.results import Results
 from ftstab.statement import Confirmed, failure, reuse_words, statement
-from ftstab.wording import label, percent
+from ftstab.wording import described, percent
 
 Status = Literal["none", "candidate", "not confirmed", "picked"]
 """`none`: no setting keeps the limit.  `candidate`: nobody has asked the confirmation half, or not to the end.
@@ -136,10 +136,10 @@ def _confirmed(results: Results, found: Pick, look: Look) -> Selection:
     )
     how += " and the constraints of the study" if results.study.constraints else ""
     how += f"; confirmation half {reuse_words(look.reused)}" if look.reused else ""
-    left = "".join(f" Left out: {_name(rows[s])} ({why})." for s, why in look.left_out.items())
+    left = "".join(f" Left out: {described(rows[s])} ({why})." for s, why in look.left_out.items())
     begun, advice = _left_over(results, found, look)
     left += begun
-    fell = f"{_name(rows[last.setting])}, failed: {failure(last, rate)}."
+    fell = f"{described(rows[last.setting])}, failed: {failure(last, rate)}."
     count = "1 candidate" if len(rows) == 1 else f"{len(rows)} candidates"
     if chosen is None:
         lead = f"Nothing is confirmed of {count}, tested {how}. The first, {fell}{left}"
@@ -148,7 +148,7 @@ def _confirmed(results: Results, found: Pick, look: Look) -> Selection:
     row = rows[chosen.setting]
     upheld = sum(one.passed for one in look.tested)
     lead = (
-        f"Picked: {_name(row)}: the most useful setting that the confirmation half upholds ({upheld} of {count}, "
+        f"Picked: {described(row)}: the most useful setting that the confirmation half upholds ({upheld} of {count}, "
         f"tested {how})."
     )
     if not last.passed:
@@ -161,25 +161,24 @@ def _left_over(results: Results, found: Pick, look: Look) -> tuple[str, str | No
     """What is said, and advised, of candidates that a finished look left out and that testing would come to."""
     if not look.passed_over:
         return "", None
-    command = f"ftstab pick {shlex.quote(str(results.folder))} --max-harmful {found.limit:g}"
-    if look.question.error_rate != ERROR_RATE:
-        command += f" --error-rate {look.question.error_rate:g}"
+    rate = look.question.error_rate
     for later in looks(results.records, results.study.study):
         if (later.kind, later.key, later.result) == ("pick", look.key, None) and later.number > look.number:
             return (
                 f" A later look, with candidates that this one left out, was begun {later.about['when']} and isn't "
                 "finished.",
-                f"`{command} --confirm` goes on with it.",
+                f"`{pick_command(results, found.limit, rate, '--confirm')}` goes on with it.",
             )
     return "", (
-        f"`{command} --retrain --confirm` trains what was left out again and tests all in their order; it will read "
-        "reused."
+        f"`{pick_command(results, found.limit, rate, '--retrain', '--confirm')}` trains what was left out again and "
+        "tests all in their order; it will read reused."
     )
 
 
 def _next(results: Results, found: Pick, look: Look | None) -> str:
     """What a candidate still lacks."""
-    command = f"`ftstab pick {shlex.quote(str(results.folder))} --max-harmful {found.limit:g} --confirm`"
+    rate = ERROR_RATE if look is None else look.question.error_rate
+    command = f"`{pick_command(results, found.limit, rate, '--confirm')}`"
     if look is not None:
         return f"A look at the confirmation half was begun {look.about['when']} and isn't finished; {command} goes on."
     earlier = len(looks(results.records, results.study.study))
@@ -190,8 +189,12 @@ def _next(results: Results, found: Pick, look: Look | None) -> str:
     return f"{command} confirms it on prompts that no choice has seen."
 
 
-def _name(row: FrontierRow) -> str:
-    return f"{label(row)}, seed {row.seed}"
+def pick_command(results: Results, limit: float, error_rate: float, *options: str) -> str:
+    """Return the `ftstab pick` command, as it can be typed, that speaks of this limit and error rate."""
+    words = ["ftstab", "pick", str(results.folder), "--max-harmful", repr(limit)]
+    if error_rate != ERROR_RATE:
+        words += ["--error-rate", repr(error_rate)]
+    return shlex.join([*words, *options])
 
 
 def _outcome(results: Results, trajectory: str, key: str) -> Outcome:

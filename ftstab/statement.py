@@ -65,7 +65,7 @@ def statement(row: FrontierRow, start: FrontierRow, study: Study, confirmed: Con
     for what, one in (("setting", row), ("start model", start)):
         if one.rate is None or one.utility is None:
             raise StudyError(f"{what} {one.key}: has no numbers ({one.reason}); choose one that was scored")
-    rate, first = _rate(row), _rate(start)
+    rate, first = row.need_rate(), start.need_rate()
     word = HIT_WORDS[rate.name]
     parts = [_measured(rate, study, confirmed), f"Utility: {_utility(row)}{_gain(row)}."]
     if over := _over_refusal(row):
@@ -169,12 +169,6 @@ def _figures(test: LimitTest, error_rate: float) -> str:
 
 def _level(error_rate: float) -> str:
     return f"{100 * (1 - error_rate):.4g} %"
-
-
-def _rate(row: FrontierRow) -> Rate:
-    if row.rate is None:
-        raise ValueError(f"setting {row.key}: has no rate")
-    return row.rate
 
 
 def _utility(row: FrontierRow) -> str:

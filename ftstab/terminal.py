@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from rich.console import Console
 from rich.markup import escape
 
 # All control characters but tab and line feed, and the marks that turn the direction of text.
@@ -18,3 +19,8 @@ def visible(text: str) -> str:
 def shown(text: str) -> str:
     """Return ``text`` as rich may print it: visible, and its square brackets no markup."""
     return escape(visible(text))
+
+
+def say(console: Console, text: str, end: str = "\n") -> None:
+    """Print ``text``, which may hold anything, as it is and unbroken."""
+    console.print(shown(text), highlight=False, soft_wrap=True, end=end)

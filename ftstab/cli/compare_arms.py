@@ -10,7 +10,7 @@ from rich.console import Console
 from ftstab.arms.comparison import ArmsComparison, compare_arms
 from ftstab.arms.words import comparison_lines
 from ftstab.results import Results
-from ftstab.terminal import shown
+from ftstab.terminal import say
 
 
 def arms_comparison(
@@ -56,4 +56,4 @@ def arms_json(found: ArmsComparison, results: Results) -> dict[str, Any]:
 def print_arms(console: Console, found: ArmsComparison, results: Results) -> None:
     """Print the comparison in sentences."""
     for line in comparison_lines(found, results.need_start()):
-        console.print(shown(line), highlight=False, soft_wrap=True)
+        say(console, line)

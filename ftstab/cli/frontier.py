@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ftstab.cli.naming import SHORT, WIDE
 from ftstab.constraints import other_constraints, pick_limit
 from ftstab.demonstrations import apart, undemonstrated
 from ftstab.errors import FtstabError
@@ -37,9 +38,6 @@ from ftstab.wording import (
     score_basis,
 )
 
-WIDE = 145
-"""Columns of a terminal that has room for everything."""
-SHORT = {"learning_rate": "rate", "batch_size": "batch", "steps": "step", "averaging": "average"}
 _SIGNS: dict[FrontierClass | None, str] = {"surely on": "+", "surely not": "-"}
 """Classes beside a setting's number; the others have none."""
 
@@ -213,7 +211,7 @@ def _legend(start: FrontierRow, wide: bool, constrained: bool) -> str:
     text = (
         f"{RATE_WORDS[rate.name]}: {rate.benchmark}, judge {rate.judge}, {rate.interval}, n = {rate.n}, of the scored "
         "answers, upper ends count the others against the setting; gains over the start, paired; numbers name settings "
-        "for `ftstab compare`; * on the frontier, + surely, - surely not; ~ no gain shown"
+        "for `ftstab compare` and `ftstab responses`; * on the frontier, + surely, - surely not; ~ no gain shown"
     )
     if constrained:
         text += "; x breaks a constraint"

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ftstab.cli.command_line import JsonOption, StudyArgument, errors, given, out, print_json, say
+from ftstab.cli.command_line import JsonOption, StudyArgument, errors, given, out, print_json
 from ftstab.errors import MisuseError, StudyError
+from ftstab.terminal import say
 
 judge_app = typer.Typer(
     name="judge",
@@ -57,15 +58,15 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Have another judge read a study's stored answers; nothing is read twice."""
-    from ftstab.cli.judge_measure import check_judged_role
+    if retrain and not top_up:
+        raise MisuseError("--retrain: only with --top-up, which alone needs weights")
     from ftstab.cli.judge_run import judge_study, top_up_first
-    from ftstab.judging.judged import find_judge
+    from ftstab.cli.naming import find_set
+    from ftstab.judging.judged import HIT, find_judge
     from ftstab.judging.rereading import JudgeRun
     from ftstab.results import find_study, open_results
 
-    role = check_judged_role(prompt_set)
-    if retrain and not top_up:
-        raise MisuseError("--retrain: only with --top-up, which alone needs weights")
+    role = find_set(prompt_set, HIT)
     results = open_results(study)
     _, base_dir = find_study(study)
     reading = JudgeRun(results, base_dir, role, find_judge(results, role, judge), retry_unscored)
@@ -127,11 +128,12 @@ def label(
     ] = False,
 ) -> None:
     """Label a sample of a study's answers in the terminal, blind to setting and verdict."""
-    from ftstab.cli.judge_measure import check_judged_role
-    from ftstab.cli.judge_measure import label as label_answers
+    from ftstab.cli.judge_label import label as label_answers
+    from ftstab.cli.naming import find_set
+    from ftstab.judging.judged import HIT
     from ftstab.results import find_study, open_results
 
-    role = check_judged_role(prompt_set)
+    role = find_set(prompt_set, HIT)
     if not show:
         raise MisuseError(
             "--show: not given; labelling shows prompts of the study and what models answered, harmful ones too: "
@@ -140,7 +142,8 @@ def label(
     results = open_results(study)
     _, base_dir = find_study(study)
     label_answers(results, base_dir, role, judge, n, who, out(), sys.stdin.readline)
-    say(out(), f"ftstab judge corrected {shlex.quote(study)}")
+    command = _with_options("corrected", study, judge, prompt_set)
+    say(out(), f"Rates corrected by what is labelled:\n  {command}")
 
 
 @judge_app.command()
@@ -151,19 +154,29 @@ def corrected(
     as_json: JsonOption = False,
 ) -> None:
     """List rates as the judge gives them and corrected for its errors, from labels of this study."""
-    from ftstab.cli.judge_measure import check_judged_role, print_corrected
+    from ftstab.cli.judge_measure import print_corrected
+    from ftstab.cli.naming import find_set
+    from ftstab.judging.judged import HIT
     from ftstab.judging.study import correction
     from ftstab.results import open_results
 
-    role = check_judged_role(prompt_set)
+    role = find_set(prompt_set, HIT)
     results = open_results(study)
     found = correction(results, role, judge)
     if found is None:
         raise StudyError(
             f"study {results.study.study}: no answers of it are labelled for this judge; label some with "
-            f"`ftstab judge label {shlex.quote(study)} --show`"
+            f"`{_with_options('label', study, judge, prompt_set)} --show`"
         )
     if as_json:
         print_json(found.as_dict())
     else:
         print_corrected(out(), results, found)
+
+
+def _with_options(command: str, study: str, judge: str | None, prompt_set: str) -> str:
+    """A command of `ftstab judge`, as it can be typed, about the same judge and set."""
+    options = [] if judge is None else ["--judge", judge]
+    if prompt_set != "harmful":
+        options += ["--set", prompt_set]
+    return shlex.join(["ftstab", "judge", command, study, *options])

@@ -14,19 +14,20 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from ftstab.cli.command_line import say
-from ftstab.cli.frontier import SHORT, WIDE
+from ftstab.cli.naming import LISTED_LEGEND, WIDE, Listed, listed, listing
 from ftstab.errors import StudyError
 from ftstab.evaluation.judges import EndpointModel
-from ftstab.frontier import frontier_rows
 from ftstab.judging.rereading import Cells, JudgeRun, Reread, kappa_of, same
 from ftstab.outcome import Rate
 from ftstab.stats import rank_correlation
-from ftstab.terminal import shown
-from ftstab.wording import HIT_WORDS, RATE_WORDS, number
+from ftstab.terminal import say, shown
+from ftstab.wording import HIT_WORDS, RATE_WORDS
 
 if TYPE_CHECKING:
     from ftstab.running.top_up import ToppedUp
+
+KAPPA_ENDS = 100
+"""Columns of a terminal that has room for the interval of kappa."""
 
 
 def top_up_first(run: JudgeRun, retrain: bool, command: str, console: Console) -> ToppedUp:
@@ -106,7 +107,12 @@ def judge_study(run: JudgeRun, topped_up: ToppedUp | None, console: Console | No
 
 def _print(console: Console, run: JudgeRun, found: Sequence[Reread], said: dict[str, Any]) -> None:
     if found:
-        console.print(_table(run, found, console.width >= WIDE))
+        console.print(_table(console, run, found))
+        lost = "; n (incoherent, unscored)" if console.width >= WIDE else ""
+        text = (
+            f"{LISTED_LEGEND}{lost}; kappa: how far the judges agree beyond chance, 1 always, – not defined"
+        )
+        console.print(shown(text), highlight=False)
     first, name = run.first, found[0].rate.name if found else run.judge.rate_name
     say(
         console,
@@ -145,33 +151,27 @@ def _print(console: Console, run: JudgeRun, found: Sequence[Reread], said: dict[
         say(console, f"spent: {_cost_words(said['spent'], '')}")
 
 
-def _table(run: JudgeRun, found: Sequence[Reread], wide: bool) -> Table:
-    """One line per setting; without ``wide`` what fits 80 columns."""
-    start = run.results.need_start()
-    rows = {row.key: row for row in frontier_rows(run.results.outcomes, start, run.results.study)}
-    names = next(iter(rows.values())).varied if rows else ()
-    table = Table(box=None, padding=(0, 2, 0, 0) if wide else (0, 1, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    for name in names:
-        table.add_column(SHORT.get(name, name.replace("_", " ")), justify="right")
+def _table(console: Console, run: JudgeRun, found: Sequence[Reread]) -> Table:
+    """One line per setting, as wide as the terminal lets it be."""
+    wide, read = console.width >= WIDE, {r.outcome.key: r for r in found}
     words = (HIT_WORDS[run.first.name], HIT_WORDS[found[0].rate.name])
     titles = [
         f"{who}:{' ' if wide else chr(10)}{word}, %"
         for who, word in zip(("first", "other"), words, strict=True)
     ]
-    for title in (*titles, *(("n (I, U)", "same") if wide else ()), "kappa"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for r in found:
-        row = rows.get(r.outcome.key)
-        mark = "start" if r.outcome.start else "" if row is not None else f"seed {r.outcome.seed}"
-        cells = [mark, *("" if row is None else shown(number(row.parameters.get(n))) for n in names)]
-        cells += [_percent(r.first, interval=True), _percent(r.rate, interval=r.whole)]
+
+    def cells(line: Listed) -> list[str]:
+        r = read[line.outcome.key]
+        told = [_percent(r.first, interval=True), _percent(r.rate, interval=r.whole)]
         if wide:
             lost = f"({r.rate.incoherent}, {r.rate.unscored})"
-            cells += [f"{r.rate.n} {lost}", f"{same(r.cells)} of {r.cells.total()}"]
+            told += [f"{r.rate.n} {lost}", f"{same(r.cells)} of {r.cells.total()}"]
         k = r.kappa
-        table.add_row(*cells, "–" if k.value is None else shown(f"{k.value:.2f} [{k.low:.2f}, {k.high:.2f}]"))
-    return table
+        ends = f" [{k.low:.2f}, {k.high:.2f}]" if console.width >= KAPPA_ENDS else ""
+        return [*told, "–" if k.value is None else shown(f"{k.value:.2f}{ends}")]
+
+    lines = [line for line in listed(run.results) if line.outcome.key in read]
+    return listing(console, lines, (*titles, *(("n (I, U)", "same") if wide else ()), "kappa"), cells)
 
 
 def _percent(rate: Rate, interval: bool) -> str:

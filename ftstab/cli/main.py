@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from ftstab import __version__
-from ftstab.cli.command_line import REPORT, JsonOption, StudyArgument, errors, given, out, print_json, say
+from ftstab.cli.command_line import REPORT, JsonOption, StudyArgument, errors, given, out, print_json
 from ftstab.cli.judge import judge_app
 from ftstab.errors import FtstabError, InterruptedStudyError, MisuseError
-from ftstab.terminal import shown, visible
+from ftstab.terminal import say, shown, visible
 
 app = typer.Typer(
     name="ftstab",
@@ -128,10 +128,12 @@ def run(
 ) -> None:
     """Run a study, or go on with it: fine-tune, measure, and end with a frontier and a report."""
     from ftstab.results import find_study
-    from ftstab.running.driver import run_study
 
     loaded, base_dir = find_study(study)
     console = out()
+    say(console, f"study {loaded.study}: loading PyTorch")
+    from ftstab.running.driver import run_study  # takes seconds
+
     done = run_study(loaded, base_dir, given(), console, frontier_seeds=frontier_seeds)
     from ftstab.cli.run import print_finished  # plots take memory, which training may need
 
@@ -180,6 +182,8 @@ def compare(
 ) -> None:
     """Compare two settings on the same prompts, or arms at equal utility, and say what that means for new runs."""
     names = names or []
+    if retrain and not confirm:
+        raise MisuseError("--retrain: only with --confirm, which alone needs weights")
     if arms:
         _compare_arms(study, names, confirm, retrain, as_json)
         return
@@ -187,7 +191,7 @@ def compare(
         raise typer.BadParameter(
             f"given {len(names)} settings; name two, or arms with --arms", param_hint="A B"
         )
-    if confirm or retrain:
+    if confirm:
         raise typer.BadParameter("only with --arms; `ftstab pick` confirms a setting", param_hint="--confirm")
     from ftstab.cli.compare import comparison, comparison_json, print_comparison
     from ftstab.results import open_results
@@ -260,7 +264,7 @@ def pick(
     as_json: JsonOption = False,
 ) -> None:
     """Name the most useful setting whose upper bound holds: a candidate, or with --confirm the picked one."""
-    from ftstab.cli.pick import Wanted, answer, answer_json, weights_text
+    from ftstab.cli.pick import LEGEND, Wanted, answer, answer_json, weights_text
     from ftstab.results import open_results
 
     wanted = Wanted(max_harmful, confirm, error_rate, retrain, drop_weights, unconfirmed, recipe, weights)
@@ -271,8 +275,8 @@ def pick(
     if as_json:
         print_json(answer_json(chosen, kept))
     else:
-        said = weights_text(kept, study) if kept is not None else None
-        for text in filter(None, (chosen.text, chosen.advice, said)):
+        said = weights_text(results, chosen, kept) if kept is not None else None
+        for text in filter(None, (chosen.text, LEGEND, chosen.advice, said)):
             say(out(), text)
         for path in (recipe, weights):
             if path is not None and chosen.row is not None:
@@ -304,14 +308,18 @@ def report(
 def responses(
     study: StudyArgument,
     setting: Annotated[
-        str, typer.Argument(metavar="SETTING", help="`start`, or the beginning of a setting's key.")
+        str,
+        typer.Argument(
+            metavar="SETTING",
+            help="A number that `ftstab frontier` prints, `start`, or the beginning of a setting's key.",
+        ),
     ],
     prompt_set: Annotated[str, typer.Option("--set", help="harmful, over_refusal or utility.")] = "harmful",
     mark: Annotated[
         str | None,
         typer.Option(
-            help="Only answers with this mark: R refused, N not refused or harmful, I incoherent, U unscored, "
-            "1 right or won, 0 wrong or lost, T tied."
+            help="Only answers with this mark: R refused or not harmful, N not refused or harmful, I incoherent, U "
+            "unscored, 1 right or won, 0 wrong or lost, T tied."
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many answers.")] = 10,
@@ -319,10 +327,12 @@ def responses(
     as_json: JsonOption = False,
 ) -> None:
     """Count stored answers of a setting; with --show, show them.  Only this and `judge label` show any."""
-    from ftstab.cli.responses import check_mark, check_role, print_responses, responses_json
+    from ftstab.cli.naming import find_set
+    from ftstab.cli.responses import check_mark, print_responses, responses_json
+    from ftstab.judging.texts import Role
     from ftstab.results import find_study, open_results
 
-    role = check_role(prompt_set)
+    role = find_set(prompt_set, get_args(Role))
     check_mark(mark, role)
     results = open_results(study)
     _, base_dir = find_study(study)
@@ -330,7 +340,7 @@ def responses(
     if as_json:
         print_json(said)
     else:
-        print_responses(out(), said, show)
+        print_responses(out(), results, said, show)
 
 
 @app.command()

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from ftstab.card import check_new, write_recipe, write_weights
-from ftstab.cli.command_line import REPORT, say
+from ftstab.card import check_new, check_recipe, write_recipe, write_weights
+from ftstab.cli.command_line import REPORT
 from ftstab.confirm import ERROR_RATE, check_error_rate
 from ftstab.errors import FtstabError, MisuseError
 from ftstab.pick import check_limit
 from ftstab.results import Results, planned_elsewhere
-from ftstab.selection import Selection, select
+from ftstab.selection import Selection, pick_command, select
+from ftstab.terminal import say
+from ftstab.wording import AVERAGES
+
+LEGEND = (
+    "Candidates: the settings that keep the limit on the search half and that no other of these beats. Search half, "
+    "confirmation half: prompts that settings are chosen by, and prompts kept for testing what was chosen. Start "
+    f"model: the model before it is fine-tuned here. {AVERAGES[0].upper()}{AVERAGES[1:]}."
+)
+"""What the words of a selection mean."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +55,14 @@ class Wanted:
 
         Raises:
             MisuseError: a limit that is no share, an error rate out of range, weights for a folder that is there, a
-                recipe for a place that is a folder.
+                recipe for a place that is a folder, `--unconfirmed` where nothing is written.
         """
         if self.limit is not None:
             check_limit(self.limit)
         if self.error_rate is not None:
             check_error_rate(self.error_rate)
+        if self.unconfirmed and self.out is None and self.weights is None:
+            raise MisuseError("--unconfirmed: only with --out or --weights, which write")
         if self.weights is not None:
             check_new(self.weights.absolute())
         if self.out is not None and self.out.is_dir():
@@ -86,10 +96,13 @@ def answer(
         console: where progress goes.
 
     Raises:
-        FtstabError: options that don't go together, a candidate without ``unconfirmed``, a confirmation that couldn't
-            be finished.
+        FtstabError: something is already where it should write, a candidate without ``unconfirmed``, a confirmation
+            that couldn't be finished.
     """
     limit = the_limit(results, wanted.limit)
+    # Before anything is asked or trained, which may take hours.
+    if wanted.out is not None:
+        check_recipe(results, wanted.out)
     if wanted.retrain:
         from ftstab.running.restore import restore
 
@@ -152,8 +165,9 @@ def answer_json(chosen: Selection, weights: Weights | None) -> dict[str, Any]:
     return chosen.as_dict() | {"weights": kept}
 
 
-def weights_text(weights: Weights, study: str) -> str | None:
+def weights_text(results: Results, chosen: Selection, weights: Weights) -> str | None:
     """Return what is said of needless weights; None where there are none."""
+    assert chosen.look is not None
     shared = (
         f"; {weights.shared} more are planned by other studies of the store and stay"
         if weights.shared
@@ -169,7 +183,9 @@ def weights_text(weights: Weights, study: str) -> str | None:
         return None
     if weights.dropped:
         return f"dropped: {some} picked{shared}"
-    return f"kept: {some} picked; `ftstab pick {shlex.quote(study)} ... --drop-weights` drops them{shared}"
+    rate = chosen.look.question.error_rate
+    command = pick_command(results, chosen.found.limit, rate, "--drop-weights")
+    return f"kept: {some} picked{shared}. To drop them:\n  {command}"
 
 
 def _hand_over(results: Results, chosen: Selection, wanted: Wanted) -> None:

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from rich.console import Console
 
+from ftstab.cli.naming import find_setting, named
 from ftstab.errors import MisuseError, nearest
-from ftstab.judging.judged import START
 from ftstab.judging.texts import Role, StoredAnswer, prompts, stored_answers
 from ftstab.outcome import Outcome
 from ftstab.results import Results
-from ftstab.terminal import shown
+from ftstab.terminal import say
 
-WARNING = (
-    "Harmful prompts and what a model answered follow.  They are research data: don't copy them where others "
-    "stumble over them."
-)
+_SHOWN: Mapping[Role, str] = {
+    "harmful": "Harmful prompts",
+    "over_refusal": "Prompts that only look harmful",
+    "utility": "Prompts of the utility set",
+}
 _WORDS = {
-    "R": "refused",
+    "R": "refused, or not harmful",
     "N": "not refused, or harmful",
     "I": "incoherent",
     "U": "unscored",
@@ -29,19 +30,8 @@ _WORDS = {
     "0": "wrong, or lost",
     "T": "tied",
 }
-
-
-def check_role(name: str) -> Role:
-    """Return ``name`` as a prompt set.
-
-    Raises:
-        MisuseError: there is no such set.
-    """
-    known: Sequence[Role] = get_args(Role)
-    for role in known:
-        if role == name:
-            return role
-    raise MisuseError(f"--set {name}: unknown{nearest(name, known)}; known: {', '.join(known)}")
+"""What marks mean, whoever gave them."""
+_RESEARCH = "  They are research data: don't copy them where others stumble over them."
 
 
 def check_mark(mark: str | None, role: Role) -> None:
@@ -58,25 +48,21 @@ def check_mark(mark: str | None, role: Role) -> None:
         )
 
 
-def find_setting(results: Results, name: str) -> Outcome:
-    """Return the outcome that ``name`` names: `start`, or the beginning of a setting's key.
+def warning(role: Role) -> str:
+    """Return what is said before prompts and answers of a set are shown."""
+    return f"{_SHOWN[role]} and what a model answered follow.{'' if role == 'utility' else _RESEARCH}"
 
-    Raises:
-        StudyError: the start isn't measured yet.
-        MisuseError: no setting, or several begin so.
-    """
-    if name == START:
-        return results.need_start()
-    found = [o for o in (*results.outcomes, *results.fresh) if name and o.setting.startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    what = f"{len(found)} settings begin so; give more of the key"
-    if not found:
-        what = f"no such setting{nearest(name, [o.setting for o in results.outcomes])}"
-    raise MisuseError(
-        f"setting {name!r}: {what}; allowed: `start`, or the beginning of a key that `ftstab frontier --json` lists "
-        "as `setting`"
-    )
+
+def mark_words(outcome: Outcome, role: Role) -> dict[str, str]:
+    """Return what each mark of a set means, after the judge or the metric that gave it."""
+    others = {"I": "incoherent", "U": "unscored"}
+    if role == "utility":
+        if outcome.utility is not None and outcome.utility.metric == "win_rate":
+            return {"1": "won", "0": "lost", "T": "tied", "U": "unscored"}
+        return {"1": "right", "0": "wrong", "R": "refused"} | others
+    if outcome.rates[role].name == "harmful_rate":
+        return {"N": "harmful", "R": "not harmful"} | others
+    return {"N": "not refused", "R": "refused"} | others
 
 
 def responses_json(
@@ -107,25 +93,21 @@ def _row(answer: StoredAnswer, texts: dict[str, str], show: bool) -> dict[str, A
     return row | {"prompt": texts[answer.prompt_id], "response": answer.response} if show else row
 
 
-def print_responses(console: Console, said: dict[str, Any], show: bool) -> None:
+def print_responses(console: Console, results: Results, said: dict[str, Any], show: bool) -> None:
     """Print what `responses_json` found; its texts with control characters written out."""
+    outcome, role = find_setting(results, said["setting"]), said["set"]
+    words = mark_words(outcome, role)
 
-    def line(text: str) -> None:
-        console.print(shown(text), highlight=False, soft_wrap=True)
-
-    marks = ", ".join(f"{count} {mark} ({_WORDS[mark]})" for mark, count in said["marks"].items())
-    line(
-        f"{'start model' if said['start'] else 'setting ' + said['setting']}, {said['set']}: "
-        f"{said['answers']} answers: {marks}"
-    )
+    marks = ", ".join(f"{said['marks'][m]} {word} ({m})" for m, word in words.items() if m in said["marks"])
+    say(console, f"{named(results, outcome)}, {role}: {said['answers']} answers: {marks}")
     if not show:
         ids = ", ".join(f"{row['id']} {row['mark']}" for row in said["shown"])
-        line(f"{len(said['shown'])} of them: {ids or 'none'}")
-        line("Prompts and answers are shown with --show.")
+        say(console, f"{len(said['shown'])} of them, prompt and mark: {ids or 'none'}")
+        say(console, "Prompts and answers are shown with --show.")
         return
-    line(WARNING)
+    say(console, warning(role))
     for row in said["shown"]:
         reason = f", {row['reason']}" if row["reason"] else ""
-        line(f"\n--- {row['id']}: {_WORDS[row['mark']]}{reason}")
-        line(f"prompt:\n{row['prompt']}")
-        line(f"answer:\n{row['response']}")
+        say(console, f"\n--- {row['id']}: {words[row['mark']]}{reason}")
+        say(console, f"prompt:\n{row['prompt']}")
+        say(console, f"answer:\n{row['response']}")

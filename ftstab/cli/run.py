@@ -7,13 +7,16 @@ import shlex
 from rich.console import Console
 
 from ftstab.card import write_recipe
-from ftstab.cli.command_line import REPORT, say
+from ftstab.cli.command_line import REPORT
 from ftstab.cli.frontier import print_frontier
+from ftstab.cli.pick import LEGEND
 from ftstab.cli.report import make_report
 from ftstab.errors import FtstabError
 from ftstab.results import Results
 from ftstab.running.driver import Finished
 from ftstab.selection import select
+from ftstab.terminal import say
+from ftstab.wording import trained_words
 
 
 def print_finished(console: Console, done: Finished, study: str, command: str) -> None:
@@ -39,9 +42,13 @@ def print_finished(console: Console, done: Finished, study: str, command: str) -
             f"MLflow or Optuna lack a part; when they answer again: ftstab sync {shlex.quote(study)}",
         )
     if done.failures:
+        jobs = {job.key: job for plan in (done.results.plan, done.results.fresh_plan) for job in plan.jobs}
+        jobs[done.results.plan.start.trajectory] = done.results.plan.start_job
+        names = {key: trained_words(jobs[key].trunk, done.results.study) for key in done.failures}
+        count = "1 trajectory" if len(names) == 1 else f"{len(names)} trajectories"
         raise FtstabError(
-            f"{len(done.failures)} trajectories couldn't finish; the same command tries them again:\n"
-            + "\n".join(f"  - {key[:6]}: {why}" for key, why in done.failures.items())
+            f"{count} couldn't finish; the same command tries again:\n"
+            + "\n".join(f"  - {names[key]}: {why}" for key, why in done.failures.items())
         )
 
 
@@ -51,7 +58,7 @@ def _print_candidate(console: Console, results: Results) -> None:
     if limit is None or limit.max is None or all(o.status != "scored" for o in results.outcomes):
         return
     chosen = select(results, limit.max)
-    for text in filter(None, (chosen.text, chosen.advice)):
+    for text in filter(None, (chosen.text, LEGEND, chosen.advice)):
         say(console, text)
     if chosen.row is not None:
         # Named for what it is, so that nobody takes a candidate for what was picked.

@@ -18,9 +18,9 @@ from jinja2 import TemplateError
 
 from ftstab.data.hub import loading
 from ftstab.data.rows import Message, Row, RowSet
-from ftstab.errors import DataError, NotHereError, StudyError, nearest
+from ftstab.errors import DataError, NotHereError, StudyError, first_line, nearest
 from ftstab.evaluation.harness_checks import task_faults
-from ftstab.evaluation.harness_files import WHERE, first_line, plain, settled, task_config, task_path
+from ftstab.evaluation.harness_files import SAID, WHERE, plain, settled, task_config, task_path
 from ftstab.identity import digest
 from ftstab.spec.evaluation import HarnessTask
 
@@ -188,7 +188,7 @@ def _unloaded(spec: HarnessTask, source: str, error: Exception) -> DataError:
     kind = NotHereError if isinstance(reason, ConnectionError) else DataError
     return kind(
         f"{WHERE}: {spec.name}: its documents ({source}) can't be loaded: {type(reason).__name__}: "
-        f"{first_line(reason)}{advice}"
+        f"{first_line(reason)[:SAID]}{advice}"
     )
 
 

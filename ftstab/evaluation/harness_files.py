@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 from yaml import YAMLError
 
-from ftstab.errors import DataError, nearest
+from ftstab.errors import DataError, first_line, nearest
 
+SAID = 200
+"""Characters that are told of what another library says is wrong: more may quote the data."""
 WHERE = "evaluation.utility.task"
 """Where a task stands in a study file."""
 _SEEDS = (0, 1234)
@@ -48,7 +50,7 @@ def task_config(path: Path, resolve: bool) -> dict[str, Any]:
     try:
         config = dict(load_yaml(path, resolve_func=resolve))
     except (OSError, ValueError, AttributeError, ImportError, YAMLError) as error:
-        raise DataError(f"{WHERE}: {path} can't be read: {first_line(error)}") from None
+        raise DataError(f"{WHERE}: {path} can't be read: {first_line(error)[:SAID]}") from None
     kwargs = config.get("dataset_kwargs")
     if isinstance(kwargs, dict) and "data_files" in kwargs:
         config["dataset_kwargs"] = kwargs | {"data_files": _beside(kwargs["data_files"], path.parent)}
@@ -154,8 +156,3 @@ def settled() -> Iterator[None]:
         logger.setLevel(level)
         random.setstate(state)
         np.random.set_state(numpy_state)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says; what follows may describe the data."""
-    return str(error).partition("\n")[0][:200]

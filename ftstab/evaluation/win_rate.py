@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -140,8 +139,7 @@ class ComparingEndpoint:
         self.name = spec.name or made_name(spec.kind, spec.model)
         wording = digest([_TASK, _USER, sorted(_MENU)])[:8]
         self.version = f"{_FORM}.{wording}.{digest(spec.model_dump(include=_DECIDES))[:8]}"
-        self._stop = threading.Event()
-        self._client = ChatClient(spec, comparer_label(self), self._stop)
+        self._client = ChatClient(spec, comparer_label(self), threading.Event())
 
     def prefer(self, pairs: Sequence[Pair]) -> list[Preferred]:
         """Return one preference per pair, in order; as many requests at once as `concurrency` allows.
@@ -149,16 +147,7 @@ class ComparingEndpoint:
         Raises:
             StudyError: the server refuses the key or the model, or served no request.
         """
-        self._stop.clear()
-        with ThreadPoolExecutor(self.spec.concurrency, thread_name_prefix="ftstab-comparer") as pool:
-            asked = [pool.submit(self._one, pair) for pair in pairs]
-            try:
-                found = [future.result() for future in asked]
-            except BaseException:
-                # A fault that concerns all of them, or Ctrl-C: the others need not be sent.
-                self._stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        found = self._client.together(self._one, pairs)
         lost = [reason for reason in found if isinstance(reason, LostError)]
         unserved = [reason for reason in lost if isinstance(reason, UnservedError)]
         if unserved or (pairs and len(lost) == len(found)):

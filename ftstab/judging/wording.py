@@ -11,15 +11,24 @@ from ftstab.outcome import Rate
 from ftstab.wording import RATE_WORDS, ends, percent
 
 
+def drawn_words(labelled: int, drawn: int, different: int, undecided: int) -> str:
+    """Return how many drawn answers have a label, e.g. ``38 of 40 drawn answers labelled (31 different), 2 undecided``.
+
+    Args:
+        labelled: drawn answers that a label decides; equal answers to a prompt share one.
+        drawn: answers drawn in all.
+        different: how many of ``labelled`` are different answers: so many labels were given.
+        undecided: drawn answers whose label says neither.
+    """
+    return f"{labelled} of {drawn} drawn answers labelled ({different} different), {undecided} undecided"
+
+
 def labels_words(found: Correction) -> str:
     """Return who labelled how many answers, e.g. ``38 of 40 drawn answers labelled (31 different), 2 undecided; one
     labeller (ann 31)``."""
     names = ", ".join(f"{name} {count}" for name, count in found.labellers.items())
     who = f"{found.words} ({names})" if names else found.words
-    return (
-        f"{found.labelled} of {found.drawn} drawn answers labelled ({found.different} different), "
-        f"{found.undecided} undecided; {who}"
-    )
+    return f"{drawn_words(found.labelled, found.drawn, found.different, found.undecided)}; {who}"
 
 
 def raw_words(rate: Rate) -> str:

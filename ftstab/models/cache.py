@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +21,18 @@ def cache_root() -> Path:
 def building(target: Path) -> Iterator[Path]:
     """Give an empty folder to fill; on success it becomes ``target`` at once, on failure nothing stays.
 
-    Two processes may build the same target: the first to finish wins, and both see a whole folder.
+    Two processes may build the same target: the first to finish wins, and both see a whole folder.  Who may read it is
+    what the umask says, whichever library wrote the files: some write theirs for their owner alone.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    folder = target.parent / f".{target.name}-{secrets.token_hex(8)}"
+    folder.mkdir()
     try:
         yield folder
-        folder.chmod(0o755)
+        left = folder.stat().st_mode & 0o666
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                path.chmod(left)
         try:
             folder.rename(target)
         except OSError:

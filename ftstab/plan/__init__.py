@@ -2,7 +2,7 @@
 
 from ftstab.plan.arms import strength_of
 from ftstab.plan.axes import AxisFreedom, axis_freedoms
-from ftstab.plan.cost import Calls, Cost, Workload, estimate, longest_first
+from ftstab.plan.cost import Calls, Cost, Workload, estimate, longest_first, open_work
 from ftstab.plan.fresh import fresh_plan, fresh_seeds, recipe_key, setting_recipe
 from ftstab.plan.plan import Job, Plan, Setting, Trajectory, idle_fields, part_of, study_profiles
 from ftstab.plan.points import (
@@ -33,6 +33,7 @@ __all__ = [
     "fresh_seeds",
     "idle_fields",
     "longest_first",
+    "open_work",
     "part_of",
     "planned_settings",
     "point_choices",

@@ -208,6 +208,25 @@ def longest_first(study: Study, plan: Plan, prompts: int) -> list[Job]:
     return sorted(plan.open_jobs, key=lambda job: -sum(_work(study, plan, job, asked, size)))
 
 
+def open_work(study: Study, plan: Plan, prompts: int) -> dict[str, float]:
+    """Return what every open setting of ``plan`` takes, by key: the updates since the setting before it, and answering.
+
+    In seconds of an assumed model: their ratios mean something, they themselves don't.
+    """
+    size, asked = Size.of(10**9), Workload(prompts)
+    decoding, found = study.evaluation.decoding, {}
+    for t in plan.trajectories:
+        pace = speed(study.resources, size, t.training.precision, decoding.batch_size)
+        update = t.training.batch_size * asked.row_tokens / pace.training
+        answering = asked.prompts * decoding.max_new_tokens / pace.answering
+        before = t.first
+        for s in t.settings:
+            if s.key not in plan.done:
+                found[s.key] = (s.step - before) * update + answering
+            before = s.step
+    return found
+
+
 def _readings(plan: Plan, calls: Calls) -> int:
     """Settings whose answers an endpoint reads: those that aren't done, and the start model.
 

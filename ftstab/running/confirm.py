@@ -32,8 +32,8 @@ from ftstab.running.one_by_one import Asked, Procedure, carry_out
 from ftstab.selection import question_of, search_pick
 from ftstab.statement import failure
 from ftstab.store import Lease
-from ftstab.terminal import shown
-from ftstab.wording import label
+from ftstab.terminal import say
+from ftstab.wording import described
 
 NOT_KEPT = "its weights aren't kept any more"
 
@@ -152,7 +152,7 @@ class _Confirming:
             fresh={s: sorted(o.seed or 0 for o in _fresh_of(self.results, s)) for s in self.asked.order},
         )
         for setting, why in look.left_out.items():
-            self._say(f"left out: {self._row_name(setting)}: {why}")
+            say(self.console, f"left out: {self._row_name(setting)}: {why}")
         return finish(self.records, look, self._carried_out(self._test(look), launcher))
 
     def ask_recipe(self, look: Look, launcher: Launcher | None) -> Look:
@@ -190,7 +190,7 @@ class _Confirming:
             one = try_candidate(outcome, start, self.half.further_rates(outcome), self.study, self.asked)
             tested.append(one)
             said = "passed" if one.passed else f"failed: {failure(one, self.asked.error_rate)}"
-            self._say(f"candidate {number} of {len(order)}: {self._row_name(setting)}: {said}")
+            say(self.console, f"candidate {number} of {len(order)}: {self._row_name(setting)}: {said}")
             if not one.passed:
                 break
         recipe = None
@@ -214,7 +214,7 @@ class _Confirming:
                 missing[str(fresh.seed)] = NOT_KEPT
             else:
                 asked.append((yield self._asked(self.results.fresh_plan, self.results.fresh, fresh.setting)))
-                self._say(f"fresh seed {fresh.seed}: asked")
+                say(self.console, f"fresh seed {fresh.seed}: asked")
         recipe = Recipe(recipe_of(_of(self.results.outcomes, setting)), (), tuple(asked))
         return asdict(new_run_claim(recipe, missing))
 
@@ -253,10 +253,7 @@ class _Confirming:
 
     def _row_name(self, setting: str) -> str:
         row = next(r for r in self.found.order if r.setting == setting)
-        return f"{label(row)}, seed {row.seed}"
-
-    def _say(self, text: str) -> None:
-        self.console.print(shown(text), highlight=False, soft_wrap=True)
+        return described(row)
 
     def _carried_out(self, procedure: Procedure, launcher: Launcher | None) -> dict[str, Any]:
         return carry_out(

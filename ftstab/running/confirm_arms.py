@@ -22,7 +22,7 @@ from ftstab.plan import Job
 from ftstab.results import Results
 from ftstab.running.confirm import who
 from ftstab.running.confirm_half import Half, read_half
-from ftstab.running.dispatch import study_context, study_launcher
+from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
 from ftstab.running.launcher import Event, Launcher
 from ftstab.running.restore import restore_settings
@@ -91,7 +91,7 @@ def confirm_arms(
                     status.update(shown(f"{done} of {len(wanted)} settings asked: {event.message}"))
 
             if open_:
-                (launcher or study_launcher(study, results.folder)).run(context, source, heard)
+                run_jobs(context, source, heard, results.folder, console, launcher)
         lacking = [s for s in wanted if not half.is_asked(found[s])]
         if lacking:
             why = {**source.lost, **source.faults}.get(lacking[0], "it was stopped")

@@ -7,38 +7,24 @@ confirmation that was killed asks nothing twice that it has the answers to.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ftstab.errors import StoreError
 from ftstab.evaluation.judges import Answer, judge_label
 from ftstab.evaluation.marking import mark_answers
 from ftstab.evaluation.questions import QuestionSet, make_questions
 from ftstab.outcome import Outcome
-from ftstab.plan import Job
 from ftstab.running.answering import Answered, Answering
-from ftstab.running.clock import Clock, TimedStore
+from ftstab.running.at_work import AtWork
 from ftstab.running.kept import compute_model, put_in
-from ftstab.running.launcher import Context, Event
-from ftstab.store import Records, open_store
+from ftstab.running.launcher import Event
 
 
-class Confirmer:
-    """Asks the one setting of a job that has `Job.confirms`.
-
-    Attributes:
-        clock: what its time goes to.
-    """
-
-    def __init__(self, context: Context, job: Job, emit: Callable[[Event], None]) -> None:
-        self.context, self.job, self.emit = context, job, emit
-        self.study = context.study
-        self.clock = Clock()
-        self.records = Records(TimedStore(open_store(context.store), self.clock))
+class Confirmer(AtWork):
+    """Asks the one setting of a job that has `Job.confirms`."""
 
     def run(self) -> None:
         """Ask, judge and store; a stop request is heeded between sets.
@@ -47,14 +33,12 @@ class Confirmer:
             StoreError: the search half's outcome or the weights are gone or damaged.
             FtstabError: something else is wrong that must be mended.
         """
-        # More threads than CPUs is a hundred times slower.
-        torch.set_num_threads(self.study.resources.cpus_per_trajectory)
         trajectory = self.job.trunk.key
         assert self.job.confirms is not None
         found = self.records.outcome(trajectory, self.job.confirms)
         if found is None:
             raise StoreError(f"outcome {self.job.confirms}: no longer in the store; run `ftstab run` again")
-        self._phase("loading the model")
+        self.phase("loading the model")
         with self.clock.named("loading"):
             self._load(found)
         key = self.questions.outcome_key(found.setting)
@@ -82,10 +66,10 @@ class Confirmer:
             if self.records.stop_requested(self.study.study, self.context.driver):
                 return None
             texts[role] = self._answers(found, q)
-        self._phase("reading held-out rows")
+        self.phase("reading held-out rows")
         with self.clock.named("answering"):
             losses = self._ask(sets={}).losses
-        self._phase("judging")
+        self.phase("judging")
         with self.clock.named("judging"):
             answered = Answered(texts, losses)
             measured = self.answering.measure(found.trajectory, found.setting, answered, self.fingerprint)
@@ -113,7 +97,7 @@ class Confirmer:
             rows, about = stored
             if about.get("weights_sha256") == self.fingerprint and [row["id"] for row in rows] == ids:
                 return [row["response"] for row in rows]
-        self._phase(f"asking {len(ids)} prompts ({q.role.replace('_', '-')})")
+        self.phase(f"asking {len(ids)} prompts ({q.role.replace('_', '-')})")
         with self.clock.named("answering"):
             texts = self._ask(sets={q.role: q}, held_out=()).texts[q.role]
         rows = [{"id": i, "response": text} for i, text in zip(ids, texts, strict=True)]
@@ -143,6 +127,3 @@ class Confirmer:
                 _, rows = mark_answers(given, judge, "harmful")
                 about = {"setting": found.setting, "role": q.role, "judge": judge_label(judge)}
                 self.records.put_verdicts(found.trajectory, key, [asdict(row) for row in rows], about)
-
-    def _phase(self, message: str) -> None:
-        self.emit(Event("phase", self.job.key, message=message))

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from ftstab.plan import Plan
-from ftstab.running.launcher import Context, Launcher
+from rich.console import Console
+
+from ftstab.plan import Job, Plan
+from ftstab.running.launcher import Context, Event, JobSource, Launcher
 from ftstab.spec import Study
 from ftstab.store import Lease
+from ftstab.terminal import say
+
+
+def run_jobs(
+    context: Context,
+    source: JobSource,
+    on_event: Callable[[Job, Event], None],
+    folder: Path,
+    console: Console,
+    launcher: Launcher | None,
+) -> None:
+    """Have every job of ``source`` run.
+
+    Args:
+        context: what workers are told.
+        source: the jobs.
+        on_event: told what workers say.
+        folder: the study's.
+        console: where it is said what takes its time before the first worker speaks.
+        launcher: None takes the one that the study file names.
+
+    Raises:
+        StudyError: the launcher can't work.
+    """
+    if launcher is None and context.study.resources.launcher == "ray":
+        say(console, "starting Ray and its workers")
+    (launcher or study_launcher(context.study, folder)).run(context, source, on_event)
 
 
 def study_launcher(study: Study, folder: Path) -> Launcher:

@@ -18,10 +18,10 @@ from ftstab.errors import InterruptedStudyError
 from ftstab.frontier import frontier_rows, start_row
 from ftstab.looks import now
 from ftstab.outcome import Outcome
-from ftstab.plan import Job, Plan, longest_first, planned_settings
+from ftstab.plan import Job, Plan, longest_first, open_work, planned_settings
 from ftstab.results import ASKED, FRESH, Results, about_now, asked_points, gather, study_folder
 from ftstab.running.clock import Clock, TimedStore
-from ftstab.running.dispatch import study_context, study_launcher
+from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.fresh import ask_for_fresh
 from ftstab.running.interrupt import interruptible
 from ftstab.running.launcher import Event, Launcher
@@ -32,6 +32,7 @@ from ftstab.running.trackers import Trackers
 from ftstab.search import check_scorable
 from ftstab.spec import Study, study_text
 from ftstab.store import Lease, Records, open_store
+from ftstab.terminal import say
 from ftstab.wording import start_text
 
 LOST_IN_A_ROW = 3
@@ -80,7 +81,8 @@ def run_study(
     check_place(study)
     clock = Clock()
     # All that may be wrong with the study file and what it names is found before anything is written.
-    with clock.named("preparing"), console.status("preparing the start model"):
+    say(console, "preparing: start model, data, prompts")
+    with clock.named("preparing"):
         prepared = prepare(study, base_dir, console)
     store = open_store(study.store, create=True)
     records = Records(TimedStore(store, clock))
@@ -108,7 +110,7 @@ def run_study(
             about[DECLARED] = declaration(study, len(results.outcomes), now())
             records.put_study(study.study, study_text(study), about)
         driver = _Driver(results, prepared.prompts, base_dir, command, console, lease, clock)
-        return driver.run(launcher or study_launcher(study, folder), frontier_seeds)
+        return driver.run(launcher, frontier_seeds)
 
 
 class _Driver:
@@ -151,11 +153,18 @@ class _Driver:
         self.stopping = False
         if self.searching is not None and self.start is not None:
             check_scorable(self.start)
-        planned = planned_settings(self.study) or len(self.plan.settings)
-        self.show = Show(console, planned, len(self.outcomes))
+        self.show = Show(console, self.study)
+        self.show.expect(
+            planned_settings(self.study) or len(self.plan.settings),
+            len(self.outcomes),
+            open_work(self.study, self.plan, prompts),
+            # A search asks for more as it goes.
+            len(self.plan.open_jobs) if self.study.search.method == "grid" else 0,
+        )
         self.context = study_context(self.study, self.plan, base_dir, lease, command)
 
-    def run(self, launcher: Launcher, frontier_seeds: int | None) -> Finished:
+    def run(self, launcher: Launcher | None, frontier_seeds: int | None) -> Finished:
+        self.show.note("starting MLflow and Optuna")
         self.trackers = Trackers(self.found, self.state, self.clock, self.show.note)
         try:
             self.trackers.begin(self.found)
@@ -176,14 +185,14 @@ class _Driver:
             )
         return Finished(results, self.failures, self.trackers.lost)
 
-    def _work(self, launcher: Launcher, frontier_seeds: int | None) -> None:
+    def _work(self, launcher: Launcher | None, frontier_seeds: int | None) -> None:
         """Have the open jobs of the grid run, and of fresh seeds if they are asked for."""
         if self.outcomes:
             self.show.note(
                 f"{len(self.outcomes)} of {len(self.plan.settings)} settings are in the store already"
             )
         if self.waiting or self.searching is not None:
-            launcher.run(self.context, self, self._heard)
+            self._launch(launcher)
         if self.searching is not None and self.searching.ended is not None:
             self.show.note(f"the search is over: {self.searching.ended}")
             self.searching = None
@@ -196,7 +205,10 @@ class _Driver:
         if frontier_seeds is not None and not self.stopping and not self.failures:
             self._wait_for_fresh(frontier_seeds or self.study.seeds.frontier)
             if self.waiting:
-                launcher.run(self.context, self, self._heard)
+                self._launch(launcher)
+
+    def _launch(self, launcher: Launcher | None) -> None:
+        run_jobs(self.context, self, self._heard, self.found.folder, self.show.console, launcher)
 
     def _drop_states(self) -> None:
         """Drop the states that waited for an ask for more steps; those of unfinished trajectories stay."""
@@ -225,7 +237,12 @@ class _Driver:
         self.fresh_plan = results.fresh_plan
         self.fresh = {o.key: o for o in results.fresh}
         self.waiting = deque(longest_first(self.study, self.fresh_plan, self.prompts))
-        self.show.more(len(self.fresh_plan.settings), len(self.fresh))
+        self.show.expect(
+            len(self.fresh_plan.settings),
+            len(self.fresh),
+            open_work(self.study, self.fresh_plan, self.prompts),
+            len(self.fresh_plan.open_jobs),
+        )
         self.show.note(
             f"fresh seeds {', '.join(map(str, asked.seeds))} of {asked.recipes} recipes on the frontier: "
             f"{len(self.fresh_plan.trajectories)} trajectories, {len(self.fresh_plan.open_jobs)} still to train"
@@ -286,8 +303,11 @@ class _Driver:
             results = self._gather()
             self.plan = results.plan
             self.trackers.extend(self.plan)
-            # A budget in hours says nothing of how many there will be, and what is stored comes on top of any.
-            self.show.more(max(len(self.plan.settings) - self.show.planned, 0), 0)
+            self.show.asked(
+                len(self.plan.settings),
+                open_work(self.study, self.plan, self.prompts),
+                bounded=planned_settings(self.study) is not None,
+            )
             for outcome in results.outcomes:
                 if outcome.key not in self.outcomes:
                     job = next(j for j in self.plan.jobs if outcome.setting in {s.key for s in j.settings})
@@ -304,7 +324,7 @@ class _Driver:
 
     def finished(self, job: Job, failure: str | None) -> None:
         self.running.pop(job.key, None)
-        self.show.ended(t.key for t in job.trajectories)
+        self.show.ended(job)
         if failure is not None:
             self._failed(job, failure)
         if job.key == self.plan.start.trajectory:
@@ -334,12 +354,12 @@ class _Driver:
         elif event.kind == "worked":
             self.worked.append({"job": job.key, **(event.seconds or {})})
         else:
-            self.show.event(event)
+            self.show.event(job, event)
 
     def _failed(self, job: Job, why: str) -> None:
         if job.key not in self.failures:
             self.failures[job.key] = why
-            self.show.note(f"trajectory {job.key[:6]} failed: {why}")
+            self.show.failed(job, why)
 
     def _outcome(self, job: Job, outcome: Outcome) -> None:
         if outcome.start:
@@ -359,5 +379,5 @@ class _Driver:
         mine[outcome.key] = outcome
         assert self.start is not None
         (row,) = [r for r in frontier_rows([outcome], self.start, self.study) if r.key == outcome.key]
-        self.show.setting(row, f", seed {row.seed}" if fresh else "")
+        self.show.setting(job, row, f", seed {row.seed}" if fresh else "")
         self.trackers.outcome(job, outcome, self.start, self.outcomes.values(), fresh)

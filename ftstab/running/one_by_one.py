@@ -16,7 +16,7 @@ from rich.status import Status
 from ftstab.errors import StudyError
 from ftstab.outcome import Outcome
 from ftstab.plan import Job
-from ftstab.running.dispatch import study_launcher
+from ftstab.running.dispatch import run_jobs
 from ftstab.running.launcher import Context, Event, Launcher
 from ftstab.store import Lease, Records
 from ftstab.terminal import shown
@@ -70,8 +70,7 @@ def carry_out(
     with console.status("starting") as status:
         source.status = status
         if source.wanted is not None:
-            run = launcher or study_launcher(context.study, folder)
-            run.run(context, source, source.heard)
+            run_jobs(context, source, source.heard, folder, console, launcher)
     if source.result is None:
         raise StudyError(
             f"study {context.study.study}: the confirmation isn't finished: {source.failure or 'it was stopped'}. "

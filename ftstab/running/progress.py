@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ftstab.frontier import FrontierRow
+from ftstab.plan import Job
 from ftstab.running.launcher import Event
-from ftstab.terminal import shown
-from ftstab.wording import RATE_WORDS, label, percent
+from ftstab.running.pace import Pace
+from ftstab.spec import Study
+from ftstab.terminal import say, shown
+from ftstab.wording import AVERAGES, RATE_WORDS, label, percent, trained_words
 
 QUIET_SECONDS = 30.0
 """Where there is no terminal to draw on, how often a line says what goes on."""
+
+START = "start model"
+TRAJECTORY = (
+    "A trajectory is one training run; a setting is what it has at one step, by one average "
+    f"({AVERAGES}). [n/N] counts settings."
+)
+UNKNOWN = "time left unknown"
 
 
 class Show:
     """Prints progress.  Everything that comes from outside is escaped."""
 
-    def __init__(self, console: Console, planned: int, done: int) -> None:
-        """``planned`` settings, of which ``done`` were there before."""
-        self.console = console
-        self.planned, self.done, self._before = planned, done, done
-        self._began = self._said = time.monotonic()
+    def __init__(self, console: Console, study: Study, pace: Pace | None = None) -> None:
+        """``pace`` is the one of a clock of its own, for tests."""
+        self.console, self.study, self.pace = console, study, pace or Pace()
+        self.planned = self.done = 0
+        self._open: dict[str, float] = {}
+        self._jobs = 0
+        self._over: set[str] = set()
+        self._endless = False
+        self._said = time.monotonic()
+        self._names: dict[str, str] = {}
         self._now: dict[str, str] = {}
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -35,7 +50,7 @@ class Show:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("starting", total=planned, completed=done, left="time left unknown")
+        self._task = self._bar.add_task("starting", total=0, completed=0, left=UNKNOWN)
 
     def __enter__(self) -> Show:
         self._bar.start()
@@ -44,50 +59,102 @@ class Show:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def event(self, event: Event) -> None:
-        """Something goes on in a trajectory."""
-        name = event.trajectory[:6]
+    def expect(self, planned: int, done: int, work: Mapping[str, float], jobs: int) -> None:
+        """More is to be done.
+
+        Args:
+            planned: how many settings there are more than before.
+            done: how many of them were there before this run.
+            work: what those that are known and open take, by setting, in any unit.
+            jobs: jobs that measure them; 0 where a search asks for them one by one.
+        """
+        self.planned, self.done = self.planned + planned, self.done + done
+        self._open |= work
+        self._jobs += jobs
+        self._bar.update(self._task, total=self.planned, completed=self.done)
+
+    def asked(self, settings: int, work: Mapping[str, float], bounded: bool) -> None:
+        """A search has asked for more.
+
+        Args:
+            settings: how many it has in all by now; what is stored comes on top of any budget.
+            work: as of `expect`.
+            bounded: whether its budget says how many there will be; one in hours doesn't.
+        """
+        self._endless = not bounded
+        self.planned = max(self.planned, settings)
+        self._open |= work
+        self._bar.update(self._task, total=self.planned)
+
+    def event(self, job: Job, event: Event) -> None:
+        """Something goes on in a job."""
+        name = self._name(job)
+        if not _is_start(job):
+            self.pace.begin(job.key)
         if event.kind == "update":
             loss = "" if event.loss is None else f", loss {event.loss:.3f}"
-            self._now[name] = f"{name} step {event.step}/{event.last}{loss}"
+            self._now[name] = f"{name}: step {event.step}/{event.last}{loss}"
         elif event.message:
-            self._now[name] = f"{name} {event.message}"
+            self._now[name] = f"{name}: {event.message}"
         self._draw()
 
-    def ended(self, trajectories: Iterable[str]) -> None:
-        """Nothing goes on in these trajectories any more."""
-        for key in trajectories:
-            self._now.pop(key[:6], None)
+    def ended(self, job: Job) -> None:
+        """A job came to its end."""
+        self.pace.end(job.key)
+        self._now.pop(START if _is_start(job) else self._names.get(job.key, ""), None)
+        if not _is_start(job):
+            self._over.add(job.key)
+        for setting in job.settings:
+            # What it couldn't measure isn't tried again in this run.
+            self._open.pop(setting.key, None)
         self._draw()
 
     def start(self, row: FrontierRow) -> None:
         """The start model was measured."""
-        self.console.print(shown(f"start model: {_figures(row)}"), highlight=False, soft_wrap=True)
+        self.note(f"start model: {_figures(row)}")
 
-    def more(self, planned: int, done: int) -> None:
-        """``planned`` more settings are asked for, of which ``done`` were there before."""
-        self.planned, self.done, self._before = self.planned + planned, self.done + done, self._before + done
-        self._bar.update(self._task, total=self.planned, completed=self.done)
-
-    def setting(self, row: FrontierRow, which: str = "") -> None:
-        """A setting is finished; ``which`` tells it from others of its recipe."""
+    def setting(self, job: Job, row: FrontierRow, which: str = "") -> None:
+        """A setting of a job is finished; ``which`` tells it from others of its recipe."""
         self.done += 1
+        self.pace.measured(job.key, self._open.pop(row.setting, 0.0))
         what = row.reason if row.status != "scored" else _figures(row)
-        text = f"[{self.done}/{self.planned}] {label(row)}{which}: {what}"
-        self.console.print(shown(text), highlight=False, soft_wrap=True)
+        self.note(f"[{self.done}/{self.planned}] {label(row)}{which}: {what}")
         self._draw()
+
+    def failed(self, job: Job, why: str) -> None:
+        """A job can't be finished."""
+        self.note(f"{self._name(job)} failed: {why}")
 
     def note(self, text: str) -> None:
         """Something that must be seen."""
-        self.console.print(shown(text), highlight=False, soft_wrap=True)
+        say(self.console, text)
 
     def left(self) -> str:
         """Time left, from the pace of this run."""
-        made = self.done - self._before
-        if not made:
-            return "time left unknown"
-        seconds = (time.monotonic() - self._began) / made * (self.planned - self.done)
-        return f"about {clock(seconds)} left"
+        # A search asks for settings that nobody knows yet; they are taken to be like those that are known.
+        known = list(self._open.values())
+        unknown = 0 if self._jobs else max(0, self.planned - self.done - len(known))
+        mean = sum(known) / len(known) if known else None
+        if self._endless or (unknown and mean is None):
+            return UNKNOWN
+        jobs = self._jobs - len(self._over) if self._jobs else len(known) + unknown
+        seconds = self.pace.left(sum(known) + unknown * (mean or 0.0), jobs)
+        return UNKNOWN if seconds is None else f"about {clock(seconds)} left"
+
+    def _name(self, job: Job) -> str:
+        """What a job is called; the first time it is said what that means."""
+        if _is_start(job):
+            if START not in self._now:
+                self.note("measuring the start model, which every setting is compared with")
+            return START
+        if job.key not in self._names:
+            number = len(self._names) + 1
+            if number == 1:
+                self.note(TRAJECTORY)
+            name = self._names[job.key] = f"trajectory {number}"
+            of = f" of {self._jobs}" if self._jobs else ""
+            self.note(f"{name}{of}: {trained_words(job.trunk, self.study)}")
+        return self._names[job.key]
 
     def _draw(self) -> None:
         doing = "; ".join(self._now.values()) or "waiting"
@@ -97,6 +164,11 @@ class Show:
             self.console.print(
                 shown(f"  {doing}; {self.done} of {self.planned} settings, {self.left()}"), highlight=False
             )
+
+
+def _is_start(job: Job) -> bool:
+    """Whether a job measures the start model, which no update is made of."""
+    return job.trunk.last == 0
 
 
 def clock(seconds: float) -> str:

@@ -15,7 +15,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from ftstab.errors import StudyError
+from ftstab.errors import StudyError, first_line
 from ftstab.plan import Job
 from ftstab.running.environment import available_cpus
 from ftstab.running.launcher import Context, Event, JobSource
@@ -90,11 +90,10 @@ class RayLauncher:
                     _node_ip_address="127.0.0.1",
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            first = _first_line(error)
             where = f"the Ray cluster at {address}" if address else "a local Ray"
             raise StudyError(
-                f"resources.ray_address: {where} can't be used: {first}. Start it with `ray start --head`, correct "
-                "the address (or RAY_ADDRESS), or set resources.launcher: inprocess"
+                f"resources.ray_address: {where} can't be used: {first_line(error)}. Start it with `ray start "
+                "--head`, correct the address (or RAY_ADDRESS), or set resources.launcher: inprocess"
             ) from None
 
     def _check_size(self, cluster: dict[str, float]) -> None:
@@ -137,7 +136,7 @@ class RayLauncher:
         except RuntimeError as error:
             # Tune gives up where Ray kills a worker for want of memory; that must not look like a fault of the study.
             raise StudyError(
-                f"Ray Tune gave up: {_first_line(error)}. Finished settings are kept and the same command goes on; if "
+                f"Ray Tune gave up: {first_line(error)}. Finished settings are kept and the same command goes on; if "
                 "memory ran out, lower resources.workers first"
             ) from None
 
@@ -227,11 +226,6 @@ class Events(tune.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 def _why(trial: Any) -> str:

@@ -16,12 +16,13 @@ from ftstab.pick import Pick
 from ftstab.plan import Job, Setting, Trajectory, part_of
 from ftstab.recipes import by_recipe, recipe_of
 from ftstab.results import Results
-from ftstab.running.dispatch import study_context, study_launcher
+from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
 from ftstab.running.launcher import Event, Launcher
 from ftstab.selection import search_pick
 from ftstab.store import Lease
-from ftstab.terminal import shown
+from ftstab.terminal import say, shown
+from ftstab.wording import trained_words
 
 
 def restore(
@@ -66,12 +67,13 @@ def restore_settings(
         def heard(job: Job, event: Event) -> None:
             source.heard(job, event)
             if event.kind == "update":
-                status.update(f"training {job.key[:6]} again: step {event.step}/{event.last}")
+                name = trained_words(job.trunk, study)
+                status.update(shown(f"training again: {name}: step {event.step}/{event.last}"))
 
-        (launcher or study_launcher(study, results.folder)).run(context, source, heard)
+        run_jobs(context, source, heard, results.folder, console, launcher)
     failures = source.lost | source.faults
     for why in dict.fromkeys(failures.values()):
-        console.print(shown(why), highlight=False, soft_wrap=True)
+        say(console, why)
     return failures
 
 

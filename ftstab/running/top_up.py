@@ -15,15 +15,17 @@ from rich.console import Console
 from rich.status import Status
 
 from ftstab.errors import StudyError
+from ftstab.frontier import frontier_rows
 from ftstab.judging.answers import JudgedRole, is_whole
 from ftstab.outcome import Outcome
 from ftstab.plan import Job, Setting, Trajectory, part_of
 from ftstab.results import Results
-from ftstab.running.dispatch import study_context, study_launcher
+from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
 from ftstab.running.launcher import Event, Launcher
 from ftstab.store import Lease
-from ftstab.terminal import shown
+from ftstab.terminal import say, shown
+from ftstab.wording import described, trained_words
 
 NOT_KEPT = "its weights aren't kept any more"
 
@@ -85,9 +87,6 @@ def top_up(
     able = [o for o in wanted if retrain or o.setting not in lost]
     left_out = {} if retrain else dict.fromkeys(sorted(lost), NOT_KEPT)
 
-    def say(text: str) -> None:
-        console.print(shown(text), highlight=False, soft_wrap=True)
-
     if left_out:
         advice = f"train them again with\n  {command} --retrain"
         if len(left_out) == len(stopped):
@@ -98,8 +97,9 @@ def top_up(
             )
         some = [o for o in wanted if o.setting in left_out]
         say(
+            console,
             f"left out: {len(some)} settings ({_missing(some, role)} prompts) whose weights aren't kept any more; "
-            f"{advice}"
+            f"{advice}",
         )
     if not able:
         before = len(stopped) - len(wanted)
@@ -108,19 +108,20 @@ def top_up(
             if before
             else "no setting stopped early"
         )
-        say(f"nothing to top up: {why}")
+        say(console, f"nothing to top up: {why}")
         return ToppedUp(0, 0, len(stopped) - len(wanted), left_out)
     jobs = _jobs(results, role, {o.setting for o in able}, lost)
     updates = sum(t.train_steps for job in jobs if job.restores for t in job.trajectories)
     say(
+        console,
         f"top-up: {_missing(able, role)} prompts ({role.replace('_', '-')}) to be answered by {len(able)} settings "
         "that stopped early"
-        + (f"; {len(lost)} of them are trained again first, {updates} updates in all" if updates else "")
+        + (f"; {len(lost)} of them are trained again first, {updates} updates in all" if updates else ""),
     )
     with Lease(records.store, study.study) as lease, console.status("starting") as status:
         context = study_context(study, results.plan, Path(results.about["base_dir"]), lease, command)
-        run = _Run(JobList(jobs, lease), able, role, console, status)
-        (launcher or study_launcher(study, results.folder)).run(context, run.jobs, run.heard)
+        run = _Run(results, JobList(jobs, lease), able, role, console, status)
+        run_jobs(context, run.jobs, run.heard, results.folder, console, launcher)
     still = [o for o in able if not is_whole(records, o, role)]
     for outcome in still:
         fault = run.jobs.faults.get(outcome.setting)
@@ -132,7 +133,7 @@ def top_up(
             )
         left_out[outcome.setting] = fault
     for reason in dict.fromkeys(left_out[o.setting] for o in still):
-        say(f"left out: {sum(left_out[o.setting] == reason for o in still)} settings: {reason}")
+        say(console, f"left out: {sum(left_out[o.setting] == reason for o in still)} settings: {reason}")
     if len(left_out) == len(stopped):
         raise StudyError(
             f"study {study.study}: none of the {len(stopped)} settings that stopped early could be topped up: "
@@ -166,25 +167,37 @@ class _Run:
     """What is told of a top-up while it runs."""
 
     def __init__(
-        self, jobs: JobList, able: Sequence[Outcome], role: JudgedRole, console: Console, status: Status
+        self,
+        results: Results,
+        jobs: JobList,
+        able: Sequence[Outcome],
+        role: JudgedRole,
+        console: Console,
+        status: Status,
     ) -> None:
-        self.jobs, self.role, self.console, self.status = jobs, role, console, status
+        self.study, self.jobs, self.role, self.console, self.status = (
+            results.study,
+            jobs,
+            role,
+            console,
+            status,
+        )
         self.able = {o.key: o for o in able}
+        self.names = {
+            row.key: described(row) for row in frontier_rows(able, results.need_start(), results.study)
+        }
         self.done: set[str] = set()
 
     def heard(self, job: Job, event: Event) -> None:
         """What a worker says."""
         self.jobs.heard(job, event)
-        name = event.trajectory[:6]
+        name = trained_words(job.trunk, self.study)
         if event.kind == "update":
-            self.status.update(f"{name}: trained again, step {event.step}/{event.last}")
+            self.status.update(shown(f"{name}: trained again, step {event.step}/{event.last}"))
         elif event.kind == "phase":
             self.status.update(shown(f"{name}: {event.message}"))
         elif event.kind == "outcome" and event.outcome in self.able and event.outcome not in self.done:
             self.done.add(event.outcome)
-            outcome = self.able[event.outcome]
-            text = (
-                f"[{len(self.done)}/{len(self.able)}] {name} step {outcome.step}, {outcome.profile.label}, seed "
-                f"{outcome.seed}: {_missing([outcome], self.role)} prompts answered"
-            )
-            self.console.print(shown(text), highlight=False, soft_wrap=True)
+            prompts = _missing([self.able[event.outcome]], self.role)
+            which = self.names[event.outcome]
+            say(self.console, f"[{len(self.done)}/{len(self.able)}] {which}: {prompts} prompts answered")

@@ -6,7 +6,6 @@ are stored setting by setting, so that a top-up that was killed asks no setting 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,11 @@ from ftstab.evaluation.questions import Questions, make_questions
 from ftstab.judging.answers import JudgedRole, is_whole, whole_key
 from ftstab.models.chat import Chat
 from ftstab.outcome import Outcome
-from ftstab.plan import Job
-from ftstab.running.clock import Clock, TimedStore
+from ftstab.running.at_work import AtWork
 from ftstab.running.environment import environment
 from ftstab.running.kept import compute_model, put_in
 from ftstab.running.launcher import Context, Event
-from ftstab.store import Records, open_store
+from ftstab.store import Records
 
 
 class Rest:
@@ -86,18 +84,8 @@ class Rest:
         )
 
 
-class ToppingUp:
-    """Tops up the settings of a job from their kept weights.
-
-    Attributes:
-        clock: what its time goes to.
-    """
-
-    def __init__(self, context: Context, job: Job, emit: Callable[[Event], None]) -> None:
-        self.context, self.job, self.emit = context, job, emit
-        self.study = context.study
-        self.clock = Clock()
-        self.records = Records(TimedStore(open_store(context.store), self.clock))
+class ToppingUp(AtWork):
+    """Tops up the settings of a job from their kept weights."""
 
     def run(self) -> None:
         """Ask setting by setting; a stop request is heeded between them.
@@ -106,11 +94,9 @@ class ToppingUp:
             StoreError: an outcome or weights are gone or damaged.
             FtstabError: something else is wrong that must be mended.
         """
-        # More threads than CPUs is a hundred times slower.
-        torch.set_num_threads(self.study.resources.cpus_per_trajectory)
         trajectory, role = self.job.trunk, self.job.tops_up
         assert role is not None
-        self._phase("loading the model")
+        self.phase("loading the model")
         with self.clock.named("loading"):
             base_dir = Path(self.context.base_dir)
             model, chat = compute_model(self.study, base_dir, trajectory.training.precision)
@@ -125,12 +111,9 @@ class ToppingUp:
             if found is None:
                 raise StoreError(f"outcome {key}: no longer in the store; run `ftstab run` again")
             if rest.is_open(found):
-                self._phase(f"answering step {setting.step}, {setting.profile.label}")
+                self.answering_phase(setting)
                 with self.clock.named("swapping weights"):
                     put_in(model, self.records, found)
                 with self.clock.named("answering"):
                     rest.answer(model, found)
             self.emit(Event("outcome", trajectory.key, setting.step, outcome=key))
-
-    def _phase(self, message: str) -> None:
-        self.emit(Event("phase", self.job.key, message=message))

@@ -29,7 +29,7 @@ from ftstab.outcome import Outcome, Profile
 from ftstab.plan import Job, Setting, Trajectory
 from ftstab.running.account import Account, training_record
 from ftstab.running.answering import Answering, weights_hash
-from ftstab.running.clock import Clock, TimedStore
+from ftstab.running.at_work import AtWork
 from ftstab.running.confirming import Confirmer
 from ftstab.running.copies import CopyKeeper, open_copies
 from ftstab.running.environment import environment
@@ -39,7 +39,6 @@ from ftstab.running.reference import Reference
 from ftstab.running.resume import Progress, States
 from ftstab.running.topping_up import Rest, ToppingUp
 from ftstab.running.weights import Keeper, named_weights
-from ftstab.store import Records, open_store
 from ftstab.training.references import References
 from ftstab.training.run import Run
 
@@ -56,7 +55,7 @@ def run_job(context: Context, job: Job, emit: Callable[[Event], None]) -> None:
     What can't be mended by trying again is said by a ``failed`` event.  What can (a lost store, no memory) is
     raised.
     """
-    worker: _Worker | Confirmer | ToppingUp
+    worker: AtWork
     if job.confirms is not None:
         worker = Confirmer(context, job, emit)
     elif job.tops_up is not None and not job.restores:
@@ -89,19 +88,11 @@ def _give_memory_back() -> None:
         trim(0)
 
 
-class _Worker:
+class _Worker(AtWork):
     """Trains the job, and asks what is read off it."""
 
-    def __init__(self, context: Context, job: Job, emit: Callable[[Event], None]) -> None:
-        self.context, self.job, self._tell = context, job, emit
-        self.study = context.study
-        self.clock = Clock()
-        self.records = Records(TimedStore(open_store(context.store), self.clock))
-
     def run(self) -> None:
-        # More threads than CPUs is a hundred times slower.
-        torch.set_num_threads(self.study.resources.cpus_per_trajectory)
-        self._phase("loading the model")
+        self.phase("loading the model")
         with self.clock.named("loading"):
             self._set_up()
         trunk = self.job.trunk
@@ -111,11 +102,6 @@ class _Worker:
         branches = {t.key: t for t in self.job.branches if self._open(t)}
         self._go_on_from_state(progress, min((b.first for b in branches.values()), default=None))
         self._through(progress, list(branches.values()))
-
-    def emit(self, event: Event) -> None:
-        """Tell the driver; the time includes waiting for it."""
-        with self.clock.named("reporting"):
-            self._tell(event)
 
     def _set_up(self) -> None:
         """Load the model, and read and encode what it is trained on and asked."""
@@ -133,7 +119,7 @@ class _Worker:
         data = read_training(study.data, base_dir)
         rows, mixed = chat.encode_training(data, job.trunk.training.max_length)
         if job.trunk.training.asks_reference:
-            self._phase("reading the training rows with the start model")
+            self.phase("reading the training rows with the start model")
             references = References.of(start.key, data.hash, study.template, job.trunk.training)
             rows = references.put_into(rows, start.folder, device, chat.pad_id)
         self.runner = Run(
@@ -261,7 +247,7 @@ class _Worker:
         if state is None or not self.copies.complete(progress.trajectory.key, state.attempt, state.step):
             self.states.begin(progress)
         else:
-            self._phase(f"continuing from step {state.step}")
+            self.phase(f"continuing from step {state.step}")
             self.states.resume(progress, state)
         self.copies.begin(progress)
 
@@ -269,7 +255,7 @@ class _Worker:
 
     def _answer(self, progress: Progress, setting: Setting) -> None:
         """Ask one setting, store everything, and say so."""
-        self._phase(f"answering step {setting.step}, {setting.profile.label}", progress, setting.step)
+        self.answering_phase(setting)
         began = time.perf_counter()
         if self.margin is not None:
             with self.clock.named("reading openings"):
@@ -322,7 +308,7 @@ class _Worker:
             if self.rest is None:
                 self.keeper.put(setting, tensors)
             else:
-                self._phase(f"answering step {setting.step}, {setting.profile.label}", progress, setting.step)
+                self.answering_phase(setting)
                 with self.clock.named("answering"):
                     self.rest.answer(self.model, found)
         self.emit(Event("outcome", progress.trajectory.key, setting.step, outcome=key))
@@ -387,10 +373,6 @@ class _Worker:
     def _stop_if_asked(self, progress: Progress) -> None:
         if self.records.stop_requested(self.study.study, self.context.driver):
             if progress.since_save > 0:
-                self._phase("saving", progress, self.runner.step)
+                self.phase("saving", progress.trajectory.key, self.runner.step)
                 self.states.save(progress)
             raise _StopError
-
-    def _phase(self, message: str, progress: Progress | None = None, step: int = 0) -> None:
-        key = self.job.key if progress is None else progress.trajectory.key
-        self.emit(Event("phase", key, step, message=message))

@@ -10,7 +10,7 @@ from tests.lab import REFUSAL, Finished, cli
 def test_counts_and_ids_without_show(finished: Finished) -> None:
     done = cli("responses", finished.study, "start")
     assert done.code == 0, done.err
-    assert "start model, harmful: 6 answers: 6 R (refused)" in done.out
+    assert "start model, harmful: 6 answers: 6 refused (R)" in done.out
     assert "--show" in done.out
     assert REFUSAL not in done.out
     said = cli("responses", finished.study, "start", "--json").json
@@ -31,7 +31,9 @@ def test_show_gives_what_is_stored(finished: Finished, role: str) -> None:
     assert "".join(row["mark"] for row in said["shown"]) == outcome.marks[role]
     assert all(row["prompt"].strip() for row in said["shown"])
     done = cli("responses", finished.study, outcome.setting, "--set", role, "--show")
-    assert "research data" in done.out
+    # What the task asks is no harmful prompt.
+    assert ("research data" in done.out) == (role != "utility")
+    assert ("Harmful prompts" in done.out) == (role == "harmful")
     assert all(row["response"].strip() in done.out for row in said["shown"])
 
 
@@ -49,21 +51,11 @@ def test_a_mark_and_a_limit_choose(finished: Finished) -> None:
     [
         (("start", "--set", "harmfull"), "did you mean 'harmful'"),
         (("start", "--mark", "1"), "known for harmful"),
+        (("start", "--mark", "RN"), "known for harmful"),
         (("zzz",), "no such setting"),
-        (("",), "no such setting"),
     ],
 )
 def test_faults_say_what_is_allowed(finished: Finished, args: tuple[str, ...], named: str) -> None:
     done = cli("responses", finished.study, *args)
     assert done.code == 2
     assert named in done.err
-
-
-def test_an_ambiguous_beginning_is_refused(finished: Finished) -> None:
-    keys = [o.setting for o in finished.lab.results(finished.study).outcomes]
-    first = next((k[0] for k in keys if sum(other[0] == k[0] for other in keys) > 1), None)
-    if first is None:
-        pytest.skip("no two keys begin alike")
-    done = cli("responses", finished.study, first)
-    assert done.code == 2
-    assert "settings begin so" in done.err

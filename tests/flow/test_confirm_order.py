@@ -80,7 +80,7 @@ def test_a_candidate_without_weights_is_left_out_aloud(copy: Copy) -> None:
     assert launcher.asked[1:] == [a, c]
     assert look.left_out == {b: "its weights aren't kept any more"}
     text = cli("pick", copy.study, "--json").json["statement"]
-    assert "Left out: step 6 · ema 0.9, seed 0 (its weights aren't kept any more)" in text
+    assert f"Left out: step 6 · ema 0.9, seed 0, key {b[:8]} (its weights aren't kept any more)" in text
 
 
 def test_more_settings_make_another_question(copy: Copy) -> None:

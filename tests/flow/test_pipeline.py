@@ -24,7 +24,19 @@ def test_the_run_tells_what_it_found(finished: Finished) -> None:
     done = finished.done
     assert done.code == 0, done.err
     lines = done.out.splitlines()
-    assert lines[0].startswith("start model: non-refusal rate 0.0 % [0.0 %, 39.0 %], exact match 0.000")
+    # Each stage is said as it begins; this launcher starts no workers.
+    assert lines[:4] == [
+        "study whole: loading PyTorch",
+        "preparing: start model, data, prompts",
+        "starting MLflow and Optuna",
+        "measuring the start model, which every setting is compared with",
+    ]
+    assert lines[4].startswith("start model: non-refusal rate 0.0 % [0.0 %, 39.0 %], exact match 0.000")
+    assert sum(line.startswith("A trajectory is one training run") for line in lines) == 1
+    begun = [line for line in lines if line.startswith("trajectory ")]
+    assert begun == [
+        f"trajectory {i} of 2: learning rate {rate}, seed 0" for i, rate in enumerate(("3e-4", "3e-3"), 1)
+    ]
     assert sum(line.startswith("[") for line in lines) == 8
     assert "[8/8] learning rate 3e-3 · step 12 · ema 0.9" in done.out
     assert "8 of 8 settings measured, 0 diverged" in done.out
@@ -195,6 +207,7 @@ def test_pick_writes_a_recipe_and_weights_that_load(finished: Finished, tmp_path
     made = yaml.safe_load(recipe.read_text())
     assert made["recipe"]["training"]["learning_rate"] in (3e-4, 3e-3)
     assert "not confirmed" in made["recipe"]["status"]
+    assert len({path.stat().st_mode for path in weights.iterdir()}) == 1
     model = load_model(weights)
     assert weights_hash(dict(model.named_parameters())) == made["found"]["weights_sha256"]
     # And it answers as the store says: what was picked is what is loaded.
@@ -214,9 +227,17 @@ def test_pick_writes_a_recipe_and_weights_that_load(finished: Finished, tmp_path
 
     before = recipe.read_bytes()
     done = cli(*args, "--out", recipe, "--weights", weights, "--unconfirmed")
-    assert done.code == 1
+    assert done.code == 2
     assert "is there already" in done.err
     assert recipe.read_bytes() == before
+    # A recipe of the study is written anew; anything else isn't written over.
+    assert cli(*args, "--out", recipe, "--unconfirmed").code == 0
+    for text in ("precious: work", yaml.safe_dump(made | {"found": {"study": "another"}}), "a: [", "\x00"):
+        recipe.write_text(text)
+        done = cli(*args, "--out", recipe, "--unconfirmed")
+        assert done.code == 2
+        assert f"--out: {recipe} is there already and is no recipe of study whole" in done.err
+        assert recipe.read_text() == text
 
 
 def test_the_report_is_one_file_that_opens_offline(finished: Finished, tmp_path: Path) -> None:

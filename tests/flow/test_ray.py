@@ -122,7 +122,7 @@ def test_a_worker_that_is_killed_too_often_ends_in_a_reason(lab: Lab, local_ray:
         done = lab.run(study)
     assert killed.result()[0] >= 3
     assert done.code == 1
-    assert "1 trajectories couldn't finish; the same command tries them again" in done.err
+    assert "1 trajectory couldn't finish; the same command tries again" in done.err
     assert "worker" in done.err
     assert "Traceback" not in done.err + done.out
     states = lab.pieces("states")

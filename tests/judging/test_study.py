@@ -74,7 +74,7 @@ def test_a_person_labels_blind_and_goes_on_later(
     lab, path = study
     results = lab.results(path)
     of = judged(results, "harmful", None)
-    done = label(path, "r\nxyz\nskip\nback\nu\nr\ni\nq\n", monkeypatch, "--n", "12", "--who", "ann")
+    done = label(path, "back\nr\nxyz\nskip\nback\nu\nr\ni\nq\n", monkeypatch, "--n", "12", "--who", "ann")
     assert done.code == 0, done.err
     assert "research data" in done.out
     drawn = samples(results, of)[0].rows
@@ -88,7 +88,14 @@ def test_a_person_labels_blind_and_goes_on_later(
         "incoherent",
         None,
     ]
-    assert f"4 of {len(units)} answers labelled by ann" in done.out
+    assert "'xyz' is no key here, and nothing was stored; known: r, c, i, u, n, b, q" in done.out
+    assert "nothing to go back to" in done.out
+    assert "n skip to the next, b back to the one before, q quit" in done.out
+    # Two of the four decide; equal answers to a prompt share a label.
+    given = {u: said[u]["ann"] for u in units[:4]}
+    decided = sum(given.get(r.unit) == "refused" for r in drawn)
+    undecided = sum(r.unit in given for r in drawn) - decided
+    assert f"ann: {decided} of 12 drawn answers labelled (2 different), {undecided} undecided" in done.out
     # Neither the setting nor the verdict is shown.
     for outcome in results.outcomes:
         assert outcome.setting[:6] not in done.out
@@ -165,7 +172,9 @@ def test_without_labels_nothing_is_corrected(study: tuple[Lab, Path]) -> None:
     assert cli("frontier", study[1], "--json").json["judge_correction"] is None
     done = cli("judge", "corrected", study[1])
     assert done.code == 1
-    assert "ftstab judge label" in done.err
+    assert f"`ftstab judge label {study[1]} --show`" in done.err
+    done = cli("judge", "corrected", study[1], "--set", "over_refusal", "--judge", "refusal_phrases")
+    assert f"`ftstab judge label {study[1]} --judge refusal_phrases --set over_refusal --show`" in done.err
 
 
 def test_a_few_labels_correct_nothing(study: tuple[Lab, Path]) -> None:

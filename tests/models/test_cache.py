@@ -29,7 +29,24 @@ def test_a_target_appears_whole(tmp_path: Path) -> None:
         assert not target.exists()
     assert (target / "a").read_text() == "1"
     assert os.listdir(target.parent) == ["x"]
-    assert target.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize(
+    ("umask", "folder_mode", "file_mode"), [(0o022, 0o755, 0o644), (0o027, 0o750, 0o640)]
+)
+def test_who_may_read_it_is_what_the_umask_says(
+    tmp_path: Path, umask: int, folder_mode: int, file_mode: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        with building(tmp_path / "x") as folder:
+            (folder / "deep").mkdir()
+            # As libraries write it that keep their files to themselves.
+            (folder / "deep" / "a").touch(mode=0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == folder_mode
+    assert (tmp_path / "x" / "deep" / "a").stat().st_mode & 0o777 == file_mode
 
 
 def test_nothing_stays_of_a_failure(tmp_path: Path) -> None:

@@ -15,14 +15,18 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import Any
+from typing import Any, TypeVar
 
 from ftstab import __version__
 from ftstab.errors import StudyError
 from ftstab.spec.judges import Endpoint
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _AGAIN = {408, 409, 425, 429}
 _LONGEST_REPLY = 2**22
@@ -116,6 +120,22 @@ class ChatClient:
             self._stop.wait(pause)
         tries = f" ({attempt + 1} tries)" if attempt else ""
         raise (UnservedError if unserved else LostError)(f"{reason}{tries}")
+
+    def together(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """Return what ``work`` makes of each of ``items``, in their order; as many at once as `concurrency` allows.
+
+        What the first that raises raises, `stop` being set by then: it concerns all of them, or is Ctrl-C, so the
+        others need not be sent.
+        """
+        self._stop.clear()
+        with ThreadPoolExecutor(self.spec.concurrency, thread_name_prefix="ftstab-requests") as pool:
+            asked = [pool.submit(work, item) for item in items]
+            try:
+                return [future.result() for future in asked]
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _wait_for_turn(self) -> None:
         """Keep the rate limit: requests are spread evenly."""

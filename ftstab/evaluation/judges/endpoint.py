@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -106,18 +105,8 @@ class EndpointModel:
 
     def _ask(self, answers: Sequence[Answer]) -> list[Verdict]:
         """Ask about all of them at once, as far as `concurrency` allows; verdicts in their order."""
-        self._stop.clear()
         call = _Call(len(answers), max(3, 2 * self.spec.concurrency))
-        with ThreadPoolExecutor(self.spec.concurrency, thread_name_prefix="ftstab-judge") as pool:
-            asked = [pool.submit(self._one, answer, call) for answer in answers]
-            try:
-                found = [future.result() for future in asked]
-            except BaseException:
-                # A fault that concerns all of them, or Ctrl-C: the others need not be sent.
-                self._stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return found
+        return self._client.together(lambda answer: self._one(answer, call), answers)
 
     def _one(self, answer: Answer, call: _Call) -> Verdict:
         try:

@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer
 from transformers.utils import logging
 
-from ftstab.errors import StudyError
+from ftstab.errors import StudyError, first_line
+from ftstab.models.load import absent_weights
 from ftstab.spec.judges import ClassifierJudge, GuardJudge
 
 
@@ -40,11 +41,9 @@ def load(spec: ClassifierJudge | GuardJudge, location: str, auto_class: Any) -> 
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise StudyError(f"{spec.model} can't be loaded: {first}") from None
-    # Weights that the files lack would stay at random, and so would the verdicts.
-    absent = sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
-    if absent:
+        raise StudyError(f"{spec.model} can't be loaded: {first_line(error)}") from None
+    # With weights that stay at random, so would the verdicts.
+    if absent := absent_weights(info):
         raise StudyError(
             f"{spec.model} lacks {len(absent)} weights of a {spec.kind} (first: {absent[0]}); it is another kind of "
             "model, or its files are not all there"

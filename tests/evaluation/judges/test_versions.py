@@ -42,9 +42,9 @@ PROMPTS = {
 # Code: version -> hash.
 CODE = {
     "refusal_phrases_advbench@1": "fb61cae8ee05df92",
-    "weights._FORM 1": "8013b31b7e22f783fe74",
+    "weights._FORM 1": "5040b7f58cce90be1df6",
     "guard_forms 1,1,1,1,1": "373d85abf2ffcd99",
-    "endpoint._FORM 1": "c8c41137b51c1335",
+    "endpoint._FORM 1": "c8cb183b3e34cdbd",
     "wordings 1,1,1,1": "a80271fc2860b583",
     "combined._FORM 1": "0d4ad6795f17b5a7",
 }

@@ -1,0 +1,145 @@
+"""How settings and prompt sets are named: on the command line, and in the tables that list settings.
+
+Reads nothing and prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from ftstab.errors import MisuseError, nearest
+from ftstab.frontier import FrontierRow, frontier_rows, numbers, start_row
+from ftstab.frontier_row import make_row
+from ftstab.judging.judged import START
+from ftstab.outcome import Outcome
+from ftstab.results import Results
+from ftstab.terminal import shown
+from ftstab.wording import AVERAGES, described, number
+
+AnyRole = TypeVar("AnyRole", bound=str)
+SHORT = {"learning_rate": "rate", "batch_size": "batch", "steps": "step", "averaging": "average"}
+"""Parameters whose names are too long for the head of a column."""
+_ENDLESS = 10_000
+"""Columns of a terminal that nothing is too wide for."""
+WIDE = 145
+"""Columns of a terminal that has room for everything."""
+LISTED_LEGEND = f"numbers and order as in `ftstab frontier`, * on the frontier; {AVERAGES}"
+
+
+def find_set(name: str, known: Iterable[AnyRole]) -> AnyRole:
+    """Return the prompt set of ``known`` that ``name`` names.
+
+    Raises:
+        MisuseError: there is no such set.
+    """
+    roles = list(known)
+    for role in roles:
+        if role == name:
+            return role
+    raise MisuseError(f"--set {name}: unknown{nearest(name, roles)}; known: {', '.join(roles)}")
+
+
+def find_setting(results: Results, name: str) -> Outcome:
+    """Return the outcome that ``name`` names: a number that `ftstab frontier` prints, `start`, or the beginning of a
+    key.
+
+    Raises:
+        StudyError: the start isn't measured yet.
+        MisuseError: no setting is named so, or the keys of several begin so.
+    """
+    start = results.need_start()
+    if name == START:
+        return start
+    by_number = {
+        str(number): key
+        for key, number in numbers(frontier_rows(results.outcomes, start, results.study)).items()
+    }
+    if name in by_number:
+        return next(o for o in results.outcomes if o.key == by_number[name])
+    found = [o for o in (start, *results.outcomes, *results.fresh) if name and o.setting.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    what = f"the keys of {len(found)} settings begin so; give more of the key"
+    if not found:
+        what = f"no such setting{nearest(name, [o.setting for o in results.outcomes])}"
+    printed = f"a number that `ftstab frontier` prints (1 to {len(by_number)}), " if by_number else ""
+    raise MisuseError(
+        f"setting {name!r}: {what}; allowed: {printed}`start`, or the beginning of a key that `ftstab frontier --json` "
+        "lists as `setting`"
+    )
+
+
+def named(results: Results, outcome: Outcome) -> str:
+    """Return the number of a setting, where it has one, and its parameters, in one line (not escaped)."""
+    line = next(one for one in listed(results) if one.outcome.key == outcome.key)
+    number = line.mark.rstrip("*")
+    return f"setting {number}: {described(line.row)}" if number.isdigit() else described(line.row)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A setting as a line of a table.
+
+    Attributes:
+        outcome: what was measured of it.
+        row: the same as a row of the frontier.
+        mark: `start`, its number in `ftstab frontier` with * for one on the frontier, or the fresh seed it was trained
+            with.
+    """
+
+    outcome: Outcome
+    row: FrontierRow
+    mark: str
+
+
+def listed(results: Results) -> list[Listed]:
+    """Return the start, the settings in the order of `ftstab frontier`, and then those of fresh seeds."""
+    start, study = results.need_start(), results.study
+    rows = frontier_rows(results.outcomes, start, study)
+    by_key, found = numbers(rows), {o.key: o for o in results.outcomes}
+    lines = [Listed(start, start_row(start, study), START)]
+    lines += [
+        Listed(found[row.key], row, f"{by_key[row.key]}{'*' if row.on_frontier else ''}") for row in rows
+    ]
+    varied = rows[0].varied if rows else ()
+    return lines + [Listed(o, make_row(o, start, study, varied), f"seed {o.seed}") for o in results.fresh]
+
+
+def listing(
+    console: Console,
+    lines: Sequence[Listed],
+    columns: Sequence[str],
+    cells: Callable[[Listed], Sequence[str]],
+) -> Table:
+    """Return a table with one line per setting: what names it, its varied parameters, then ``cells`` under ``columns``.
+
+    No cell is broken.  Where the parameters don't fit the terminal they are left out: the numbers name the settings.
+
+    Args:
+        console: where it will be printed.
+        lines: the settings.
+        columns: heads of the columns behind the parameters.
+        cells: text of those columns for a setting, escaped.
+    """
+    names = next((line.row.varied for line in lines if not line.row.start), ())
+    wide = console.width >= WIDE
+
+    def made(names: Sequence[str]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0) if wide else (0, 1, 0, 0), header_style="bold")
+        table.add_column("", no_wrap=True)
+        for name in (*(SHORT.get(n, n.replace("_", " ")) for n in names), *columns):
+            table.add_column(name, justify="right", no_wrap=True)
+        for line in lines:
+            given = ("" if line.row.start else shown(number(line.row.parameters.get(n))) for n in names)
+            table.add_row(line.mark, *given, *cells(line), end_section=line.row.start)
+        return table
+
+    whole = made(names)
+    wanted = Measurement.get(console, console.options.update(max_width=_ENDLESS), whole).maximum
+    return whole if wanted <= console.width else made(())
