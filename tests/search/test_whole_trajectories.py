@@ -92,9 +92,7 @@ def test_all_settings_of_a_trajectory_count():
     def hypervolume_of(figures):
         return hypervolume(np.array(figures), REFERENCE)
 
-    assert (
-        hypervolume_of([(0.3, -0.6)]) > max(hypervolume_of([t.objectives]) for t in told_at(1e-6, 16))
-    )
+    assert hypervolume_of([(0.3, -0.6)]) > max(hypervolume_of([t.objectives]) for t in told_at(1e-6, 16))
     told = [t for rate in (1e-6, 3e-6, 1e-4, 3e-4) for batch in (4, 16) for t in told_at(rate, batch)]
     # What is known covers some of both, so that growth is left to either at another rate.
     worse = [Told(t.values, (t.objectives[0] + 0.2, t.objectives[1] + 0.1), {}, t.trajectory) for t in told]
