@@ -62,6 +62,8 @@ def write_recipe(results: Results, chosen: Selection, path: Path) -> Path:
             "half": "search",
             "rates": {name: r.model_dump(exclude={"by_category"}) for name, r in outcome.rates.items()},
             "utility": outcome.utility.model_dump() if outcome.utility else None,
+            "base": outcome.record.get("base", {}).get("identity"),
+            "train_data": outcome.record.get("train_data"),
             "weights_sha256": outcome.record.get("weights_sha256"),
             "environment": outcome.record.get("environment"),
             "command": outcome.record.get("command"),

@@ -19,7 +19,7 @@ from ftstab.confirm import (
     question,
 )
 from ftstab.confirm import try_candidate as tried
-from ftstab.errors import StudyError
+from ftstab.errors import MisuseError, StudyError
 from ftstab.evaluation.rates import rate
 from ftstab.outcome import Outcome, Rate
 from ftstab.recipes import Recipe
@@ -215,7 +215,7 @@ def test_a_question_is_the_same_only_if_all_of_it_is():
 
 @pytest.mark.parametrize("error_rate", [0.0, 0.5, 1.0, -0.1, float("nan")])
 def test_an_error_rate_is_small_and_above_zero(error_rate):
-    with pytest.raises(StudyError, match=r"allowed: above 0 and below 0\.5"):
+    with pytest.raises(MisuseError, match=r"allowed: above 0 and below 0\.5"):
         asked(0.1, error_rate)
 
 

@@ -215,6 +215,9 @@ def test_pick_writes_a_recipe_and_weights_that_load(finished: Finished, tmp_path
     outcomes = finished.lab.outcomes(finished.study)
     stored = outcomes[made["found"]["setting"]]
     assert stored.record["weights_sha256"] == made["found"]["weights_sha256"]
+    assert made["found"]["train_data"] == stored.record["train_data"]
+    assert "@" in made["found"]["train_data"]["label"]
+    assert made["found"]["base"] == stored.record["base"]["identity"]
     chat = Chat(load_tokenizer(weights), Template(), 512)
     questions = make_questions(study, base_dir, chat)
     from ftstab.evaluation.answer import answers
