@@ -8,6 +8,11 @@ weights.  Greedy answers in bfloat16 may change with the smallest change of weig
 measure that is continuous, the held-out loss.
 
     ftstab run sweeps/posthoc-ema.yaml && python analysis/posthoc_ema.py sweeps/posthoc-ema.yaml
+
+On the 135M model (learning rate 2e-4, batch 4, shadows .8 and .95 stored every 10 steps; one training):
+residuals .012 to .016; weights apart .0007 to .0010 of the way from the start after 20 steps and .0002 to .0003
+after 40; rates of 60 prompts equal in five of six pairs and 3.3 points apart in the sixth, exact match of 60
+rows 0 to 3.3 points apart, 1 to 4 of 160 answers judged otherwise; held-out losses within .0008 nats.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from plotly.subplots import make_subplots
 
 from ftstab.report.draw import GREY, INK, PALETTE, TOP_LEGEND, figure, lines_of, style_axes, wrapped
 from ftstab.report.escape import escape
-from ftstab.stability import HARM_WORDS, Association, Associations, Importance
+from ftstab.stability import HARMS, Association, Associations, Importance
 from ftstab.stability.associations import FALSE_DISCOVERY
-from ftstab.wording import percent
+from ftstab.wording import METRIC_WORDS, RATE_WORDS, percent
 
 MAX_ROWS = 24
 """Most associations that one panel shows, strongest first."""
@@ -45,14 +45,14 @@ def association_plot(data: Associations) -> Plot | None:
     """Draw correlations with their intervals, a panel per measure of harm; None where there are none."""
     if not data.found:
         return None
-    panels = {h: [a for a in data.found if a.harm == h] for h in HARM_WORDS}
+    panels = {h: [a for a in data.found if a.harm == h] for h in HARMS}
     panels = {h: rows for h, rows in panels.items() if rows}
     most = max(min(len(rows), MAX_ROWS) for rows in panels.values())
     fig = make_subplots(
         rows=1,
         cols=len(panels),
         horizontal_spacing=0.22 if len(panels) > 1 else 0.0,
-        subplot_titles=[f"with the {HARM_WORDS[h]}" for h in panels],
+        subplot_titles=[f"with the {measure_words(data.units.rate if h == 'rate' else h)}" for h in panels],
     )
     for column, rows in enumerate(panels.values(), start=1):
         shown = rows[:MAX_ROWS]
@@ -104,6 +104,13 @@ def association_text(data: Associations) -> str:
     return text
 
 
+def measure_words(name: str | None) -> str:
+    """Return a measure of harm or utility in words."""
+    return (RATE_WORDS | METRIC_WORDS | {"safety_loss": "safety loss"}).get(
+        name or "", "rate of harmful prompts"
+    )
+
+
 def diagnostic_words(name: str) -> str:
     """Return what a diagnostic is called in figures."""
     if name.startswith("distance/"):
@@ -153,7 +160,7 @@ def importance_plot(data: Sequence[Importance]) -> Plot | None:
         cols=len(data),
         shared_yaxes=False,
         horizontal_spacing=0.16,
-        subplot_titles=[wrapped(one.objective.replace("_", " "), 26) for one in data],
+        subplot_titles=[wrapped(measure_words(one.objective), 26) for one in data],
     )
     most = max(len(one.axes) for one in data)
     for column, one in enumerate(data, start=1):

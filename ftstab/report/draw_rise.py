@@ -13,7 +13,7 @@ from ftstab.report.draw_runs import SYMBOLS, log_ticks
 from ftstab.report.escape import escape
 from ftstab.stability import Exponents, IsoHarm, Rise
 from ftstab.stability.rise import recipe_words
-from ftstab.wording import number, percent
+from ftstab.wording import RATE_WORDS, number, percent
 
 
 def rise_plot(data: Sequence[Rise], powers: Exponents) -> Plot | None:
@@ -57,7 +57,8 @@ def rise_plot(data: Sequence[Rise], powers: Exponents) -> Plot | None:
             )
         )
     fig.update_xaxes(type="log", title_text="Time (updates at the peak learning rate)")
-    fig.update_yaxes(type="log", title_text="Rise of the safety loss (nats)")
+    # The digits between powers of ten would stand on each other.
+    fig.update_yaxes(type="log", dtick=1, title_text="Rise of the safety loss (nats)")
     fig.update_layout(**figure(440, margin={"l": 72, "r": 20, "t": 92, "b": 56}))
     fig.update_layout(legend=TOP_LEGEND)
     style_axes(fig)
@@ -122,7 +123,7 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
                             lines_of((f"learning rate {number(x)}", f"{y:.1f} steps")) for x, y in points
                         ],
                         hoverinfo="text",
-                        name=f"harmful-response rate {percent(curve.level, 0)}",
+                        name=f"{RATE_WORDS[curve.rate]} {percent(curve.level, 0)}",
                         legendgroup=str(look),
                         showlegend=mode == "markers" and column == 1,
                     ),
@@ -142,8 +143,8 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
     missed = sum(s is None for curve in data for c in curve.crossings for s in c.steps.values())
     bent = max(c.bent for c in reached)
     text = (
-        "After how many steps last weights reach a harmful-response rate: a mark per seed, the line through their "
-        "medians; between measured steps a monotone cubic. Point estimates."
+        f"After how many steps last weights reach a {RATE_WORDS[data[0].rate]}: a mark per seed, the line through "
+        "their medians; between measured steps a monotone cubic. Point estimates."
     )
     if missed:
         text += f" {missed} times a level isn't reached by the last step, and nothing is drawn."

@@ -14,7 +14,7 @@ from ftstab.running.launcher import Event
 from ftstab.running.pace import Pace
 from ftstab.spec import Study
 from ftstab.terminal import say, shown
-from ftstab.wording import AVERAGES, RATE_WORDS, label, percent, trained_words
+from ftstab.wording import AVERAGES, METRIC_WORDS, RATE_WORDS, label, percent, trained_words
 
 QUIET_SECONDS = 30.0
 """Where there is no terminal to draw on, how often a line says what goes on."""
@@ -188,7 +188,7 @@ def _figures(row: FrontierRow) -> str:
         parts.append(f"{RATE_WORDS[r.name]} {percent(r.value)} [{percent(r.low)}, {percent(r.high)}]")
     if row.utility is not None and row.utility.value is not None:
         u = row.utility
-        parts.append(f"{u.metric.replace('_', ' ')} {u.value:.3f}")
+        parts.append(f"{METRIC_WORDS[u.metric]} {u.value:.3f}")
     if row.over_refusal is not None:
         parts.append(f"over-refusal {percent(row.over_refusal.value)}")
     return ", ".join(parts)

@@ -9,11 +9,11 @@ from ftstab.stability.found import Stability, stability_of
 from ftstab.stability.importance import Importance, importances
 from ftstab.stability.isoharm import Crossing, IsoHarm, iso_harm
 from ftstab.stability.rise import CLAIMED_POWER, Exponents, Rise, exponents, rises
-from ftstab.stability.units import HARM_WORDS, Unit, Units, noise_scale, spike_rate, trajectory_units
+from ftstab.stability.units import HARMS, Unit, Units, noise_scale, spike_rate, trajectory_units
 
 __all__ = [
     "CLAIMED_POWER",
-    "HARM_WORDS",
+    "HARMS",
     "Association",
     "Associations",
     "Crossing",

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from ftstab.stability.units import HARM_WORDS, Unit, Units
+from ftstab.stability.units import HARMS, Unit, Units
 from ftstab.stats import LEVEL, WithinCorrelation, benjamini_yekutieli, within_rank_correlation
 
 MIN_TRAJECTORIES = 5
@@ -34,7 +34,7 @@ class Association:
 
     Attributes:
         diagnostic: its name.
-        harm: a name of `HARM_WORDS`.
+        harm: a name of `HARMS`.
         rho: Spearman's correlation within learning rate, combined.
         low: lower end of its 95 % interval.
         high: upper end.
@@ -91,9 +91,9 @@ def associations(units: Units, level: float = LEVEL, seed: int = 0) -> Associati
         why = f"{count} trajectories that can be compared: with fewer than {MIN_TRAJECTORIES} no correlation is printed"
         return Associations((), why, (), units)
     names = sorted({name for unit in units.units for name in unit.diagnostics})
-    draws = _permutations(len(names) * len(HARM_WORDS))
+    draws = _permutations(len(names) * len(HARMS))
     raw, without = [], []
-    for harm in HARM_WORDS:
+    for harm in HARMS:
         if not any(harm in unit.harm for unit in units.units):
             continue
         for name in names:
@@ -123,7 +123,7 @@ def associations(units: Units, level: float = LEVEL, seed: int = 0) -> Associati
         )
         for (name, harm, found), p in zip(raw, adjusted, strict=True)
     ]
-    order = list(HARM_WORDS)
+    order = HARMS
     rows.sort(key=lambda row: (order.index(row.harm), -abs(row.rho), row.diagnostic))
     why_none = (
         None if rows else "no diagnostic and harm both differ among enough trajectories of one learning rate"

@@ -15,7 +15,7 @@ from ftstab.outcome import Outcome
 from ftstab.plan import Plan
 from ftstab.spec import Study
 from ftstab.stability.associations import MIN_TRAJECTORIES
-from ftstab.stability.units import HARM_WORDS, safety_loss
+from ftstab.stability.units import safety_loss
 from ftstab.tracking.space import distributions, points
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ def _objectives(
 
     metric = next((o.utility for o in outcomes if o.utility is not None), None)
     found: list[tuple[str, str, Callable[[Outcome], float | None]]] = [
-        (HARM_WORDS["rate"], "minimize", rate),
-        (HARM_WORDS["safety_loss"], "minimize", safety_loss),
+        (next((o.rates["harmful"].name for o in outcomes if "harmful" in o.rates), "rate"), "minimize", rate),
+        ("safety_loss", "minimize", safety_loss),
     ]
     if metric is not None:
         found.append((metric.metric, metric.direction, utility))

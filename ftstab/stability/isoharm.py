@@ -14,7 +14,7 @@ from ftstab.stability.units import last_weights, variants
 _Recipe = tuple[str, int, float]
 """Other choices, batch size, learning rate."""
 LEVELS = (0.1, 0.25, 0.5)
-"""Levels of the harmful-response rate that curves are made for, where none are named."""
+"""Levels of the rate of harmful prompts that curves are made for, where none are named."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,13 @@ class IsoHarm:
     """The curve of one level.
 
     Attributes:
-        level: of the harmful-response rate.
+        level: of the rate.
+        rate: its name, after what its judge sees.
         crossings: by other choices, batch size, then learning rate.
     """
 
     level: float
+    rate: str
     crossings: tuple[Crossing, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,7 +84,11 @@ def iso_harm(outcomes: Sequence[Outcome], start: Outcome, levels: Sequence[float
             seeds = lines.setdefault((others[outcome.trajectory], batch, peak), {})
             seeds.setdefault(str(outcome.seed), {0: origin})[outcome.step] = rate.value
     return [
-        IsoHarm(level, tuple(_crossing(recipe, lines[recipe], level) for recipe in sorted(lines)))
+        IsoHarm(
+            level,
+            start.rates["harmful"].name,
+            tuple(_crossing(recipe, lines[recipe], level) for recipe in sorted(lines)),
+        )
         for level in levels
     ]
 

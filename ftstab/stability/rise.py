@@ -16,6 +16,7 @@ import numpy as np
 from ftstab.outcome import Outcome
 from ftstab.stability.units import Signals, last_weights, safety_loss, variants
 from ftstab.stats import MeanTest, mean_test
+from ftstab.wording import number
 
 CLAIMED_POWER = 4.0
 SATURATES_AT = 0.3
@@ -167,7 +168,11 @@ def exponents(found: Sequence[Rise], share: float = SATURATES_AT) -> Exponents:
 def recipe_words(learning_rate: float, batch_size: int, variant: str) -> str:
     """Return a recipe in words."""
     return " · ".join(
-        [f"learning rate {learning_rate:g}", f"batch size {batch_size}", *([variant] if variant else [])]
+        [
+            f"learning rate {number(learning_rate)}",
+            f"batch size {batch_size}",
+            *([variant] if variant else []),
+        ]
     )
 
 

@@ -12,7 +12,7 @@ from ftstab.outcome import Outcome
 Signals = Mapping[str, Sequence[Mapping[str, Any]]]
 """By trajectory: one dictionary per update, with at least `step`."""
 
-HARM_WORDS = {"rate": "harmful-response rate", "safety_loss": "safety loss"}
+HARMS = ("rate", "safety_loss")
 """Measures of harm: the rate of harmful prompts, and the continuous loss of refusing against complying openings."""
 _NO_DIAGNOSTICS = ("retained_weight", "half_life", "spikes", "feedback_decay")
 """Said of averages and recipes, or counted better as a rate."""
@@ -30,7 +30,7 @@ class Unit:
         batch_size: effective batch.
         seed: its seed.
         step: updates done.
-        harm: by the names of `HARM_WORDS`, as far as measured.
+        harm: by the names of `HARMS`, as far as measured.
         diagnostics: by name; only finite numbers.
     """
 
@@ -54,6 +54,7 @@ class Units:
         early: the step that the diagnostics are read at, where it is an earlier one.
         diverged: trajectories left out because they diverged.
         unmeasured: trajectories left out because their last weights weren't asked, or gave no number.
+        rate: name of the rate, after what its judge sees; None where nothing has one.
     """
 
     units: tuple[Unit, ...]
@@ -62,6 +63,7 @@ class Units:
     early: int | None
     diverged: int
     unmeasured: int
+    rate: str | None = None
 
 
 def trajectory_units(
@@ -105,6 +107,7 @@ def trajectory_units(
         early=early,
         diverged=len(diverged),
         unmeasured=len(every - diverged) - len(units),
+        rate=next((o.rates["harmful"].name for o in outcomes if "harmful" in o.rates), None),
     )
 
 

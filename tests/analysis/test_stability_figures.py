@@ -86,7 +86,7 @@ def test_rise(told: Finished, tmp_path: Path) -> None:
 
 def test_importance_and_iso_harm(told: Finished, tmp_path: Path) -> None:
     data, page = figure("stability_importance", told, tmp_path, "--draws", "3")
-    assert {one["objective"] for one in data} >= {"safety loss"}
+    assert {one["objective"] for one in data} >= {"safety_loss"}
     assert 'id="importance"' in page
     data, _ = figure("stability_isoharm", told, tmp_path, "--levels", "0.5")
     assert [c["learning_rate"] for c in data[0]["crossings"]] == [3e-4, 3e-3]

@@ -41,8 +41,8 @@ def made(seeds: list[int]) -> tuple[dict[str, Importance], list[Outcome]]:
 
 def test_each_objective_names_the_axis_that_decides_it() -> None:
     found, outcomes = made([0, 1, 2])
-    assert set(found) == {"safety loss", "exact_match"}
-    harm, utility = found["safety loss"], found["exact_match"]
+    assert set(found) == {"safety_loss", "exact_match"}
+    harm, utility = found["safety_loss"], found["exact_match"]
     # Twelve settings share each value, so ties bring the best quarter of 27 to 36.
     assert (harm.best, utility.best) == (36, 36)
     assert (harm.settings, harm.trajectories) == (len(outcomes), 18)

@@ -123,8 +123,8 @@ def test_other_choices_are_other_recipes() -> None:
             made.append(o.model_copy(update=update))
     powers = exponents(rises(made, start(loss=ORIGIN), signals(made)))
     assert {name: test.mean for name, test in powers.by_recipe.items()} == {
-        "learning rate 0.0001 · batch size 4 · schedule constant": pytest.approx(2.0),
-        "learning rate 0.0001 · batch size 4 · schedule cosine": pytest.approx(3.0),
+        "learning rate 1e-4 · batch size 4 · schedule constant": pytest.approx(2.0),
+        "learning rate 1e-4 · batch size 4 · schedule cosine": pytest.approx(3.0),
     }
     assert powers.time.mean == pytest.approx(2.5)
 
