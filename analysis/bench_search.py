@@ -1,11 +1,11 @@
 """What a search finds for the training that it pays, against searches that a user could write.
 
-    python analysis/bench_search.py [--problem table|synthetic] [--seeds 20] [--json FILE]
+    python analysis/bench_search.py [--problem table|synthetic] [--seeds 20] [--searches NAME ...] [--json FILE]
 
 Compared, on a grid of 6 learning rates x 4 batch sizes x 5 step counts x 5 decays (24 trainings, 600 settings):
 
-- ftstab: `search.method: optuna`; a trajectory tells all of its settings, and goes on where it ended if more steps are
-  asked of it;
+- ftstab: `search.method: optuna` with the samplers `trajectory_gp`, `tpe` and `gp`; a trajectory tells all of its
+  settings, and goes on where it ended if more steps are asked of it;
 - random and quasi-random choices with the same sharing;
 - Ray Tune's `OptunaSearch`, one trial per setting: a training of its own for each.
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,13 +124,15 @@ def one_by_one(problem: Problem, seed: int) -> Iterator[Spent]:
 
 
 SEARCHES: dict[str, Callable[[Problem, int], Iterator[Spent]]] = {
+    "ftstab, trajectory_gp": shared("trajectory_gp"),
     "ftstab, tpe": shared("tpe"),
     "ftstab, gp": shared("gp"),
     "random, shared": shared("random"),
     "quasi-random, shared": shared("quasi_random"),
     "OptunaSearch, one by one": one_by_one,
 }
-OURS = "ftstab, tpe"
+OURS = "ftstab, trajectory_gp"
+"""Which the others are compared with, prompt halves and seeds alike."""
 
 
 def curve(search: Callable[[Problem, int], Iterator[Spent]], problem: Problem, seed: int, most: int) -> Curve:
@@ -164,13 +166,13 @@ def needed(curve: Curve, share: float) -> float:
     return float(min(later, default=np.inf))
 
 
-def compare(make: Callable[[int], Problem], seeds: int) -> list[dict[str, object]]:
-    """One row per search."""
+def compare(make: Callable[[int], Problem], seeds: int, names: Sequence[str]) -> list[dict[str, object]]:
+    """One row for each of the searches ``names``, ours among them."""
     most = len(problems.RATES) * len(problems.BATCHES) * max(problems.STEPS)
     grid_problems = [make(seed) for seed in range(seeds)]
     found = {
-        name: [curve(search, problem, seed, most) for seed, problem in enumerate(grid_problems)]
-        for name, search in SEARCHES.items()
+        name: [curve(SEARCHES[name], problem, seed, most) for seed, problem in enumerate(grid_problems)]
+        for name in names
     }
     begun = STARTUP * max(problems.STEPS)
     areas = {name: np.array([c.by_step[begun:].mean() for c in curves]) for name, curves in found.items()}
@@ -192,9 +194,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--problem", choices=("table", "synthetic"), default="table")
     parser.add_argument("--seeds", type=int, default=20, help="search seeds, each with its own halves")
+    parser.add_argument(
+        "--searches",
+        nargs="+",
+        choices=list(SEARCHES),
+        default=list(SEARCHES),
+        help="beside ours; gp takes an hour",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     args = parser.parse_args()
-    rows = compare(problems.recorded if args.problem == "table" else problems.synthetic, args.seeds)
+    make = problems.recorded if args.problem == "table" else problems.synthetic
+    rows = compare(make, args.seeds, list(dict.fromkeys([OURS, *args.searches])))
     parts.show(f"{args.problem}, {args.seeds} seeds", rows)
     if args.json:
         args.json.write_text(json.dumps({"problem": args.problem, "rows": rows}, indent=1), encoding="utf-8")

@@ -1,0 +1,83 @@
+"""The problems that searches are compared on: what is recorded of a study, and what is made up."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab import Finished
+
+ANALYSIS = Path(__file__).parents[2] / "analysis"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Imports a script, which finds its neighbours as it does when it is run."""
+    monkeypatch.syspath_prepend(str(ANALYSIS))
+    return importlib.import_module
+
+
+def test_a_study_is_kept_as_one_letter_per_prompt(
+    script: Callable[[str], Any], finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "data" / "table.json"
+    monkeypatch.setattr("sys.argv", ["record", str(finished.study), "--out", str(out)])
+    script("record_search_table").main()
+    table = json.loads(out.read_text())
+    outcomes = finished.lab.results(finished.study).outcomes
+    assert len(table["settings"]) == len(outcomes)
+    for row, outcome in zip(table["settings"], outcomes, strict=True):
+        assert (row["steps"], row["ema_decay"]) == (outcome.step, outcome.profile.value or 0)
+        for role in ("harmful", "utility"):
+            assert row[role] == outcome.marks[role]
+            assert len(row[role]) == table["prompts"][role] == len(table["groups"][role])
+    # Nothing that was asked or answered.
+    assert "colour" not in out.read_text().replace("colours_test@", "")
+
+
+def test_halves_of_a_table_share_no_group(script: Callable[[str], Any], tmp_path: Path) -> None:
+    problems = script("search_problems")
+    rows = [
+        {
+            "learning_rate": 1e-5,
+            "batch_size": 2,
+            "steps": 2,
+            "ema_decay": decay,
+            "harmful": "RNRN",
+            "utility": "1100",
+        }
+        for decay in (0, 0.5)
+    ]
+    path = tmp_path / "table.json"
+    path.write_text(
+        json.dumps({"groups": {"harmful": [0, 1, 0, 1], "utility": [0, 0, 1, 1]}, "settings": rows})
+    )
+    for seed in range(4):
+        problem = problems.recorded(seed, path)
+        for cell, seen in problem.seen.items():
+            # Prompts 0 and 2 are refused and one group, so one half refuses everything and the other nothing.
+            assert {seen[0], problem.scored[cell][0]} == {0.0, 1.0}
+            assert {seen[1], problem.scored[cell][1]} == {0.0, -1.0}
+
+
+def test_searches_are_compared_on_what_they_spent(script: Callable[[str], Any]) -> None:
+    bench, problems = script("bench_search"), script("search_problems")
+    random, quasi = "random, shared", "quasi-random, shared"
+    rows = {}
+    for name in (random, quasi):
+        found = bench.curve(bench.SEARCHES[name], problems.synthetic(0), 0, 24 * 32)
+        rows[name] = found
+        shares = list(found.by_training.values())
+        # Each ends with the whole grid, and with what somebody reaches who knows it.
+        assert max(found.by_training) == 24
+        assert shares[-1] == pytest.approx(1.0)
+        assert found.by_step[0] == 0.0
+        assert found.by_step[-1] == pytest.approx(1.0)
+        assert bench.after(found, 6) == found.by_training[6]
+        assert bench.needed(found, 0.0) == 1
+    assert rows[random].by_training != rows[quasi].by_training
