@@ -55,6 +55,7 @@ class ArmsComparison:
         late: arms that weren't fixed before the first run.
         margin: within which arms are equivalent, a share.
         level: of every interval.
+        at_once: how many comparisons `Effect.family` is about: one arm with every other arm of the study.
     """
 
     arms: tuple[Candidates, ...]
@@ -63,12 +64,14 @@ class ArmsComparison:
     late: tuple[str, ...]
     margin: float
     level: float
+    at_once: int
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return {
             "margin": self.margin,
             "level": self.level,
+            "comparisons_at_once": self.at_once,
             "notes": list(self.notes),
             "late": list(self.late),
             "arms": [
@@ -108,10 +111,12 @@ def compare_arms(results: Results, names: Sequence[str], strict: bool = True) ->
     signals = results.signals()
     arms = tuple(candidates_of(results, name, signals) for name in names)
     notes = check_declared(results.study, results.about, names)
-    pairs = tuple(_pair(results, arms[0], other, len(arms) - 1, strict) for other in arms[1:])
+    # Of all that the study declares: who compares pair by pair has looked as often.
+    comparisons = len(results.study.arms) - 1
+    pairs = tuple(_pair(results, arms[0], other, comparisons, strict) for other in arms[1:])
     rule = results.study.equal_utility
     late = late_arms(results.study, results.about, names)
-    return ArmsComparison(arms, pairs, tuple(notes), tuple(late), rule.margin, rule.level)
+    return ArmsComparison(arms, pairs, tuple(notes), tuple(late), rule.margin, rule.level, comparisons)
 
 
 def _pair(results: Results, first: Candidates, second: Candidates, comparisons: int, strict: bool) -> Against:

@@ -85,7 +85,7 @@ class Effect:
         low: lower end of its interval over seeds, prompts and utility rows, doubtful answers at best for the first arm.
         high: upper end, doubtful answers at worst for it.
         matching: what the utility rows alone would leave of the interval on either side: a part of low and high.
-        family: whether the verdict stays with intervals that hold for all comparisons of the command at once.
+        family: whether the verdict stays with intervals that hold for one arm against all others of the study at once.
         seeds: what each seed says.
         no_overlap: seeds in which the arms reach no utility in common.
         prompts: harmful prompts that harm was read on.

@@ -104,8 +104,8 @@ def verdict(pair: Against, found: ArmsComparison) -> str:
         text += "; it differs, by less than the margin"
     if len({read_from(p) for p in found.pairs}) > 1:
         text += f"; {read_from(pair)}"
-    if len(found.pairs) > 1 and not effect.family:
-        text += f"; not so with intervals that hold for all {len(found.pairs)} comparisons at once"
+    if not effect.family:
+        text += "; not so with intervals that hold against all other arms of the study at once"
     return text
 
 

@@ -49,8 +49,8 @@ def arms_section(found: ArmsComparison, start: Outcome) -> str:
             ]
         )
     note = (
-        "All at once: whether the verdict stays with intervals that hold for all these comparisons together. Below 0 "
-        "the arm is less harmful."
+        "All at once: whether the verdict stays with intervals that hold for the first arm against all others of the "
+        "study together. Below 0 the arm is less harmful."
     )
     return (
         f'<p class="note">{escape(text)}</p>'

@@ -83,6 +83,10 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     searched = cli("compare", study, "--arms", "ema", "earlier", "--json").json
     assert searched["comparisons"][0]["harm_read_from"] == "search"
     assert searched["comparisons"][0]["prompts"] == 8
+    # A pair is one of the comparisons that the study's arms allow with one of them, however many are asked for.
+    declared = lab.results(study).study.arms
+    assert len(declared) > 2
+    assert searched["comparisons_at_once"] == len(declared) - 1
 
     said = cli("compare", study, "--arms", "ema", "earlier", "--confirm", "--json").json
     (one,) = said["comparisons"]
