@@ -203,6 +203,16 @@ def _kept_lines(report: dict[str, Any]) -> list[str]:
     ]
 
 
+def _states_text(search: dict[str, Any], state_bytes: int) -> list[str]:
+    """What waits on disk for an ask that needs more steps."""
+    if search["method"] == "grid" or not search["keep_states"]:
+        return []
+    return [
+        f"  disk while searching  {state_bytes / GB:.1f} GB for each trajectory that was asked for fewer than all "
+        "steps (search.keep_states)"
+    ]
+
+
 def plan_text(report: dict[str, Any]) -> str:
     """The report for a person."""
     lines = [f"study {report['study']}"]
@@ -260,6 +270,7 @@ def plan_text(report: dict[str, Any]) -> str:
             lines += _memory_text(cost["memory"], cost["memory_bytes"], cost["fit"])
         lines += [
             f"  disk per trajectory   {cost['disk_bytes'] / GB:.1f} GB at most, while it is trained",
+            *_states_text(search, cost["state_bytes"]),
             *_kept_lines(report),
             f"  assumes               {cost['assumptions']}",
         ]

@@ -119,6 +119,7 @@ class Cost:
         fit: whether that is there, and what would fit; None where nobody knows what there is.
         disk_bytes: store per trajectory: one resume state, the weights of its settings, and the shadows that are stored
             for post-hoc EMA.
+        state_bytes: the largest resume state of a trajectory.
         assumptions: what the estimate rests on.
         endpoints: requests of the settings that aren't done, and of the start model if it isn't.
         kept: weights that stay afterwards; None if the size of the model is unknown.
@@ -135,6 +136,7 @@ class Cost:
     memory: Memory | None
     fit: Fit | None
     disk_bytes: int | None
+    state_bytes: int | None
     assumptions: str
     endpoints: tuple[Calls, ...] = ()
     kept: Kept | None = None
@@ -161,7 +163,7 @@ def estimate(
     endpoints = tuple(calls.times(_readings(plan, calls)) for calls in asked.calls)
     if size is None:
         why = "the size of the model is unknown until it is downloaded; `base.parameters` tells it"
-        return Cost(None, None, None, None, None, None, None, None, None, why, endpoints)
+        return Cost(None, None, None, None, None, None, None, None, None, None, why, endpoints)
     reference = _reference_seconds(study, plan, asked, size, workers)
     train, answer, read = 0.0, 0.0, reference
     for job in plan.open_jobs:
@@ -180,6 +182,7 @@ def estimate(
         memory=needs[-1].memory if needs else None,
         fit=fit(needs[-1], room) if needs and room is not None else None,
         disk_bytes=max((_disk(t, size, study.posthoc) for t in left), default=0),
+        state_bytes=max((_state(t, size) for t in left), default=0),
         assumptions="; ".join(_assumptions(study, size, asked)),
         endpoints=endpoints,
         kept=_kept(study, plan, size),
@@ -285,9 +288,6 @@ def _disk(t: Trajectory, size: Size, posthoc: PostHoc | None) -> int:
     """Bytes: one resume state (two while it is replaced), the weights of the settings, and the shadows that are stored
     for averages that are rebuilt."""
     trained = 4 * trained_weights(size, t.training)
-    banked = shadows(t)
-    if t.training.method == "lora":
-        banked = t.last if banked else 0
     stored = 0
     if posthoc is not None and any(s.profile.stored for s in t.settings):
         copies = set(range(posthoc.every, t.last, posthoc.every))
@@ -295,8 +295,13 @@ def _disk(t: Trajectory, size: Size, posthoc: PostHoc | None) -> int:
         if posthoc.keep:
             copies, weights_too = copies | {*t.stops, t.last}, 1
         stored = len(copies) * (len(posthoc.decays) + weights_too) * trained
-    return (
-        2 * trained * (3 + banked)
-        + len(t.settings) * size.parameters * _COMPUTE_BYTES[t.training.precision]
-        + stored
-    )
+    weights = len(t.settings) * size.parameters * _COMPUTE_BYTES[t.training.precision]
+    return 2 * _state(t, size) + weights + stored
+
+
+def _state(t: Trajectory, size: Size) -> int:
+    """Bytes of one resume state: master weights, both moments and the bank of shadows."""
+    banked = shadows(t)
+    if t.training.method == "lora":
+        banked = t.last if banked else 0
+    return 4 * trained_weights(size, t.training) * (3 + banked)

@@ -166,11 +166,7 @@ def draw_frontier(data: FrontierFigure) -> Any:
         fig.add_hline(
             y=y_scale * data.limit,
             line={"color": ORANGE, "width": 1.5, "dash": "dash"},
-            annotation={
-                "text": escape(data.limit_text),
-                "font": {"color": ORANGE, "size": 12},
-                "bgcolor": "rgba(255,255,255,0.8)",
-            },
+            annotation={"text": escape(data.limit_text), "font": {"color": ORANGE, "size": 12}},
             annotation_position="top right",
         )
     fig.add_vline(x=0, line={"color": GREY, "width": 1, "dash": "dot"})

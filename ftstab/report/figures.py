@@ -224,7 +224,7 @@ def frontier_figure(
     few = len(points) - len(front) <= MAX_INTERVALS
     told = ""
     if origin and limit is not None:
-        told = f"{limit_name(origin)} {percent(limit)}, for the upper end: `pick` applies it"
+        told = f"{limit_name(origin)} {percent(limit)}"
     return FrontierFigure(
         tuple(points), tuple(line), gain_axis(start), rate_axis(start), by, few, limit, told
     )

@@ -315,6 +315,8 @@ def _settings(
     if stopped := stopped_text(rows):
         text += f" {stopped[0].upper()}{stopped[1:]}."
     data = frontier_figure(rows, start, pick_limit(study))
+    if data.limit_text:
+        text += f" Dashed: the {data.limit_text}, which `pick` holds upper ends against."
     if not data.all_intervals:
         text += " Intervals are drawn for the frontier and the start; for the others, point at one."
     if classes is not None:

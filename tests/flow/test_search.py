@@ -155,6 +155,11 @@ def test_a_search_is_planned_before_anything_is_asked(lab: Lab):
     text = cli("plan", study).out
     assert "optuna, tpe, at most 4 trajectories" in text
     assert "range" in text
+    state = plan["cost"]["state_bytes"]
+    assert 0 < 2 * state <= plan["cost"]["disk_bytes"]
+    assert f"disk while searching  {state / 1e9:.1f} GB" in text
+    unkept = lab.study("unkept", axes=AXES, search=SEARCH | {"keep_states": False})
+    assert "disk while searching" not in cli("plan", unkept).out
 
 
 def test_a_hopeless_trajectory_is_left_and_told_as_what_it_is(lab: Lab):

@@ -57,7 +57,7 @@ def test_the_limit_of_pick_is_a_labelled_line_inside_the_plot(rows):
     assert line["y0"] == pytest.approx(99.99)
     assert drawn["layout"]["yaxis"]["range"][1] > 99.99
     words = [note["text"] for note in drawn["layout"]["annotations"]]
-    assert "limit on non-refusal 100.0 %, for the upper end: `pick` applies it" in words
+    assert "limit on non-refusal 100.0 %" in words
     names = {t["name"] for t in drawn["data"]}
     assert "settings that break a constraint other than the limit" in names
     without = plain(draw_frontier(frontier_figure(rows, START)))
