@@ -12,6 +12,11 @@ Compared, on a grid of 6 learning rates x 4 batch sizes x 5 step counts x 5 deca
 Settings are chosen by what one half of the prompts said and scored by the other half (table; each search seed halves
 them anew) or by the truth (synthetic).  Hypervolume with reference (rate 1, gain 0), as a share of what somebody
 reaches who knows every setting.  Cost is in training steps and in trainings.
+
+Synthetic problem, 20 seeds (four of them were looked at while `trajectory_gp` was written, so a table of a real
+model must decide): area under the curve after start-up .9963 for `trajectory_gp`, .9804 random and .9854 quasi-
+random with sharing, .9222 OptunaSearch; `trajectory_gp` above them by .0159 (.0059 to .0259), .0109 (.0057 to
+.0160) and .0741 (.0550 to .0932). With 6 of 24 trainings .988, .952, .962 and .519.
 """
 
 from __future__ import annotations
