@@ -205,7 +205,7 @@ def main() -> None:
         nargs="+",
         choices=list(SEARCHES),
         default=list(SEARCHES),
-        help="beside ours; gp takes an hour",
+        help="beside ours; gp is the slow one",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything to FILE")
     args = parser.parse_args()
