@@ -76,7 +76,8 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
-        return as_plain(self)  # type: ignore[no-any-return]
+        plain: dict[str, Any] = as_plain(self)
+        return plain
 
 
 def frontier_rows(outcomes: Sequence[Outcome], start: Outcome, study: Study) -> list[FrontierRow]:
