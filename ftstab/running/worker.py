@@ -86,6 +86,9 @@ def _give_memory_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
+    # What the allocator keeps of a GPU is lost to the other workers on it.
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 class _Worker(AtWork):
