@@ -11,6 +11,7 @@ from typing import Any
 from ftstab.arms.candidates import Candidates, candidates_of, check_budgets
 from ftstab.arms.declared import check_declared, late_arms
 from ftstab.arms.effect import Effect, compare_curves
+from ftstab.arms.lines import ArmLine, arm_lines
 from ftstab.errors import MisuseError, StudyError
 from ftstab.looks import Look, arms_look
 from ftstab.outcome import Outcome
@@ -56,6 +57,7 @@ class ArmsComparison:
         margin: within which arms are equivalent, a share.
         level: of every interval.
         at_once: how many comparisons `Effect.family` is about: one arm with every other arm of the study.
+        lines: the arms as lines of harm over gain; where some pairs were confirmed, the arms of those only.
     """
 
     arms: tuple[Candidates, ...]
@@ -65,6 +67,7 @@ class ArmsComparison:
     margin: float
     level: float
     at_once: int
+    lines: tuple[ArmLine, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -88,6 +91,7 @@ class ArmsComparison:
                 for a in self.arms
             ],
             "comparisons": [pair.as_dict() for pair in self.pairs],
+            "lines": [line.as_dict() for line in self.lines],
         }
 
 
@@ -116,7 +120,19 @@ def compare_arms(results: Results, names: Sequence[str], strict: bool = True) ->
     pairs = tuple(_pair(results, arms[0], other, comparisons, strict) for other in arms[1:])
     rule = results.study.equal_utility
     late = late_arms(results.study, results.about, names)
-    return ArmsComparison(arms, pairs, tuple(notes), tuple(late), rule.margin, rule.level, comparisons)
+    lines = _lines(results, arms, pairs)
+    return ArmsComparison(arms, pairs, tuple(notes), tuple(late), rule.margin, rule.level, comparisons, lines)
+
+
+def _lines(results: Results, arms: Sequence[Candidates], pairs: Sequence[Against]) -> tuple[ArmLine, ...]:
+    """What the figure shows: one half for all, the confirmation half where some pair was asked it."""
+    looked = {pair.second for pair in pairs if pair.look is not None}
+    shown = [arms[0], *(a for a in arms[1:] if not looked or a.name in looked)]
+    harm: dict[str, Outcome] = {}
+    for pair, second in zip(pairs, arms[1:], strict=True):
+        if second in shown:
+            harm |= _harm(results, (arms[0], second), pair.look)
+    return arm_lines(shown, harm, results.need_start(), "confirm" if looked else "search")
 
 
 def _pair(results: Results, first: Candidates, second: Candidates, comparisons: int, strict: bool) -> Against:

@@ -137,6 +137,17 @@ def up_to_peak(utility: Sequence[Sequence[float]]) -> int:
     return int(np.argmax(np.asarray(utility, dtype=np.float64).mean(axis=0))) + 1
 
 
+def gains_as_read(utility: Sequence[Sequence[float]]) -> Floats:
+    """Return [seeds, settings] the utility of each setting in each seed as a comparison reads it.
+
+    Args:
+        utility: [seeds, settings] as it was measured.
+    """
+    line = _line(utility)
+    found: Floats = line.shape[None, :] + line.shifts[:, None]
+    return found
+
+
 def compare_curves(
     first: Mapping[int, Curve],
     second: Mapping[int, Curve],

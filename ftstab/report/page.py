@@ -27,11 +27,19 @@ from ftstab.judging.wording import correction_text
 from ftstab.outcome import Outcome
 from ftstab.report.arms import arms_section
 from ftstab.report.draw import draw_categories, draw_frontier, draw_heat
+from ftstab.report.draw_arms import arms_plot
 from ftstab.report.draw_harm import Plot, association_plot, association_text, importance_plot
 from ftstab.report.draw_rise import iso_harm_plot, rise_plot
 from ftstab.report.draw_runs import draw_averages, draw_stability, draw_steps
 from ftstab.report.escape import escape, script_json
-from ftstab.report.figures import category_figure, frontier_figure, heat_figures, measured_rate
+from ftstab.report.figures import (
+    category_figure,
+    frontier_figure,
+    gain_axis,
+    heat_figures,
+    measured_rate,
+    rate_axis,
+)
 from ftstab.report.record import answer, question, record, shared_fields
 from ftstab.report.runs import Signals, average_figure, stability_figure, step_figure
 from ftstab.report.style import CSS, SCRIPT, scroll_box
@@ -160,7 +168,7 @@ def render(
     _settings(page, rows, origin, summary, study, classes, unseen_categories)
     if arms is not None:
         page.section("Arms at equal utility")
-        page.add(arms_section(arms, start) if isinstance(arms, ArmsComparison) else f"<p>{escape(arms)}</p>")
+        _arms(page, arms, start, origin)
     _training(page, rows, origin, signals)
     if stability is not None:
         _harm(page, stability)
@@ -380,6 +388,17 @@ def _settings(
         if categories.omitted:
             text += f" {categories.omitted} frontier members are left out here."
         page.plot("categories", draw_categories(categories), text, PANELS)
+
+
+def _arms(page: _Page, arms: ArmsComparison | str, start: Outcome, origin: FrontierRow) -> None:
+    """Arms at equal utility, or why they aren't compared."""
+    if isinstance(arms, str):
+        page.add(f"<p>{escape(arms)}</p>")
+        return
+    plot = arms_plot(arms.lines, gain_axis(origin), rate_axis(origin))
+    if plot is not None:
+        page.plot(plot.name, plot.figure, plot.text)
+    page.add(arms_section(arms, start))
 
 
 def _training(page: _Page, rows: Sequence[FrontierRow], start: FrontierRow, signals: Signals) -> None:

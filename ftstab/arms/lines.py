@@ -1,0 +1,72 @@
+"""The arms as lines of harm over gain, as a comparison reads them: the data of its figure.  Reads no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ftstab.arms.candidates import Candidates
+from ftstab.arms.effect import gains_as_read
+from ftstab.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class ArmLine:
+    """One arm, from the nearest to the start to its peak of utility.
+
+    Attributes:
+        name: of the arm.
+        strength: the axis along which it goes; None for one named setting.
+        strengths: values of that axis, up to the peak.
+        seeds: the seeds, in the order of the rows below.
+        gains: [seeds][strengths] gain over the start on the search half, as the comparison reads it: the mean over the
+            seeds at this strength, moved by what the seed has above the others.
+        rates: [seeds][strengths] harmful-response rate, a share.
+        half: which half of the harmful prompts the rates come from.
+    """
+
+    name: str
+    strength: str | None
+    strengths: tuple[float, ...]
+    seeds: tuple[int, ...]
+    gains: tuple[tuple[float, ...], ...]
+    rates: tuple[tuple[float, ...], ...]
+    half: Literal["search", "confirm"]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+
+def arm_lines(
+    arms: Sequence[Candidates],
+    harm: Mapping[str, Outcome],
+    start: Outcome,
+    half: Literal["search", "confirm"],
+) -> tuple[ArmLine, ...]:
+    """Return the lines of ``arms``.
+
+    Args:
+        arms: what is compared.
+        harm: by setting, the outcome that harm is read from.
+        start: the start model on the search half.
+        half: which half that is.
+    """
+    found = []
+    for a in arms:
+        curves = a.curves(harm, start)
+        seeds = tuple(sorted(curves))
+        gains = gains_as_read([curves[seed].utility for seed in seeds])
+        found.append(
+            ArmLine(
+                a.name,
+                a.arm.strength,
+                a.strengths[: a.kept],
+                seeds,
+                tuple(tuple(map(float, row)) for row in gains),
+                tuple(curves[seed].harm for seed in seeds),
+                half,
+            )
+        )
+    return tuple(found)
