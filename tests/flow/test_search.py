@@ -153,7 +153,7 @@ def test_a_search_is_planned_before_anything_is_asked(lab: Lab):
     assert plan["trajectories"] == 4
     assert plan["settings"] == 16
     text = cli("plan", study).out
-    assert "optuna, tpe, at most 4 trajectories" in text
+    assert "optuna, trajectory_gp, at most 4 trajectories" in text
     assert "range" in text
     state = plan["cost"]["state_bytes"]
     assert 0 < 2 * state <= plan["cost"]["disk_bytes"]
