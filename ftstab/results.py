@@ -10,7 +10,7 @@ from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
 from ftstab.plan import Plan, Point, carried, fresh_plan, study_plan
-from ftstab.spec import Study, load_study, parse_study
+from ftstab.spec import Study, load_study, parse_recorded
 from ftstab.stopping import stopping_rule
 from ftstab.store import Records, open_store
 from ftstab.store.location import FORMAT_FILE
@@ -123,7 +123,7 @@ def recorded(name: str, stored: tuple[str, dict[str, Any]]) -> Identities:
     study file, whose defaults change nothing.
     """
     text, about = stored
-    return Identities(**about["identities"] | {"asked": evaluation_part(parse_study(text, where=name))})
+    return Identities(**about["identities"] | {"asked": evaluation_part(parse_recorded(text, where=name))})
 
 
 def asked_points(about: dict[str, Any]) -> list[Point]:
@@ -137,7 +137,7 @@ def about_now(study: Study, stored: tuple[str, dict[str, Any]]) -> dict[str, Any
     text, about = stored
     if study.search.method == "grid" or not about.get(ASKED):
         return about
-    points = carried(asked_points(about), parse_study(text, where=study.study), study)
+    points = carried(asked_points(about), parse_recorded(text, where=study.study), study)
     return about | {ASKED: [point.as_dict() for point in points]}
 
 
@@ -148,7 +148,7 @@ def planned_elsewhere(records: Records, study: str) -> set[str]:
         stored = records.study(name)
         if stored is None or name == study:
             continue
-        keys, other = recorded(name, stored), parse_study(stored[0], where=name)
+        keys, other = recorded(name, stored), parse_recorded(stored[0], where=name)
         plans = (
             study_plan(other, keys.base, keys.data, points=asked_points(stored[1])),
             fresh_plan(other, keys.base, keys.data, stored[1].get(FRESH, {}), points=asked_points(stored[1])),
@@ -184,7 +184,7 @@ def find_study(argument: str) -> tuple[Study, Path]:
                 f"{path}: no study of that name in its store{nearest(folder.name, records.studies())}; give a study "
                 "file, or the folder of a study that was run"
             )
-        study = parse_study(stored[0], where=str(path)).model_copy(update={"store": str(folder.parent)})
+        study = parse_recorded(stored[0], where=str(path)).model_copy(update={"store": str(folder.parent)})
         return study, Path(stored[1]["base_dir"])
     siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     raise MisuseError(
@@ -227,7 +227,7 @@ def open_results(argument: str) -> Results:
     if stored is None:
         raise StudyError(f"study {study.study}: nothing of it in {root}; run `ftstab run {argument}` first")
     identities = recorded(study.study, stored)
-    ran = parse_study(stored[0], where=str(root / study.study))
+    ran = parse_recorded(stored[0], where=str(root / study.study))
     changed = [section for section in ("base", "data") if getattr(study, section) != getattr(ran, section)]
     if identities.asked != evaluation_part(study):
         changed.append(

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from ftstab.arms.candidates import Candidates
 from ftstab.arms.effect import gains_as_read
 from ftstab.outcome import Outcome
+
+
+class Gap(NamedTuple):
+    """Two neighbouring strengths of an arm, and by how much rate and gain differ between them."""
+
+    strengths: tuple[float, float]
+    rate: float
+    gain: float
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,19 @@ class ArmLine:
     gains: tuple[tuple[float, ...], ...]
     rates: tuple[tuple[float, ...], ...]
     half: Literal["search", "confirm"]
+
+    def steepest(self) -> Gap | None:
+        """Return the two neighbouring strengths whose rates lie furthest apart, means over the seeds; None of one
+        setting."""
+        if len(self.strengths) < 2:
+            return None
+        gains, rates = (np.mean(table, axis=0) for table in (self.gains, self.rates))
+        at = int(np.argmax(np.abs(np.diff(rates))))
+        return Gap(
+            (self.strengths[at], self.strengths[at + 1]),
+            float(rates[at + 1] - rates[at]),
+            float(gains[at + 1] - gains[at]),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ftstab.arms.candidates import Candidates
 from ftstab.arms.comparison import Against, ArmsComparison
+from ftstab.arms.lines import ArmLine, Gap
 from ftstab.outcome import Outcome
 from ftstab.wording import GAIN_UNITS, METRIC_WORDS, RATE_WORDS, is_share, number
 
@@ -16,6 +17,8 @@ VERDICTS = {
     "undecided": "undecided",
     "no claim": "no claim",
 }
+COARSE = 0.25
+"""Difference in rate between neighbouring strengths above which a reader is told that the line between is a guess."""
 COMPUTE_HEADERS = (
     "arm",
     "strengths",
@@ -67,6 +70,12 @@ def basis(found: ArmsComparison, start: Outcome) -> list[str]:
         f"{len(seeds)} seeds (t), the prompts and the utility's rows, each by itself; equivalent: within "
         f"{100 * found.margin:g} points.",
     ]
+    jumps = [_jump(line, gap, score.metric) for line in found.lines if (gap := line.steepest())]
+    if told := "; ".join(jump for jump in jumps if jump):
+        lines.append(
+            f"Widest jumps of the rate between neighbouring strengths: {told}. There a straight line stands for what "
+            "wasn't measured, and no interval covers that: more strengths in between would tell."
+        )
     for a in found.arms:
         if a.named:
             when = "after the first run" if a.name in found.late else "beforehand"
@@ -130,6 +139,16 @@ def compute_cells(arm: Candidates) -> tuple[str, ...]:
 def points(share: float) -> str:
     """Return a difference of two rates in points, with its sign."""
     return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _jump(line: ArmLine, gap: Gap, metric: str) -> str:
+    """A wide jump in words; empty where it isn't wide."""
+    if abs(gap.rate) <= COARSE:
+        return ""
+    scale, digits = (100, 1) if is_share(metric) else (1, 3)
+    between = " to ".join(map(number, gap.strengths))
+    gained = f"{scale * gap.gain:+.{digits}f} {GAIN_UNITS[metric]}".replace("-", "−")
+    return f"{line.name} {points(gap.rate)} points over {gained} ({line.strength} {between})"
 
 
 def _by_seed(pair: Against, start: Outcome) -> list[str]:

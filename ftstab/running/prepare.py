@@ -20,7 +20,7 @@ from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
 from ftstab.results import Identities, evaluation_part, gather, recorded
 from ftstab.running.remarks import asked_place, limit_remarks, training_remarks
-from ftstab.spec import Study, parse_study
+from ftstab.spec import Study, parse_recorded
 from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
 from ftstab.terminal import shown
@@ -107,7 +107,7 @@ def check_same(
     if stored is None:
         return
     before = recorded(study.study, stored)
-    results = gather(parse_study(stored[0], where=study.study), records, before, stored[1])
+    results = gather(parse_recorded(stored[0], where=study.study), records, before, stored[1])
     if results.start is None and not results.outcomes:
         return
     changed = [

@@ -9,7 +9,7 @@ from ftstab.spec.judges import (
     GuardJudge,
     JudgeSpec,
 )
-from ftstab.spec.load import load_judge, load_parts, load_study, parse_study, study_text
+from ftstab.spec.load import load_judge, load_parts, load_study, parse_recorded, parse_study, study_text
 from ftstab.spec.parts import Parts
 from ftstab.spec.posthoc import PostHoc
 from ftstab.spec.schema import schema_text
@@ -56,6 +56,7 @@ __all__ = [
     "load_judge",
     "load_parts",
     "load_study",
+    "parse_recorded",
     "parse_study",
     "schema_text",
     "study_text",

@@ -110,6 +110,24 @@ def parse_study(text: str, where: str = "study") -> Study:
     return parts.study
 
 
+def parse_recorded(text: str, where: str) -> Study:
+    """Read the file of a study that was run, which `study_text` wrote, maybe in an earlier version of ftstab.
+
+    That version's defaults of a search stand in a grid's file too, where later ones would be faults.
+
+    Raises:
+        SpecError: as `parse_study`.
+    """
+    raw = _yaml(text, where)
+    if (
+        isinstance(raw, dict)
+        and isinstance(raw.get("search"), dict)
+        and raw["search"].get("method") == "grid"
+    ):
+        text = str(yaml.safe_dump(raw | {"search": {"method": "grid"}}, sort_keys=False))
+    return parse_study(text, where)
+
+
 def _parts(text: str, where: str) -> Parts:
     raw = _yaml(text, where)
     if not isinstance(raw, dict):

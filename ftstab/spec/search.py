@@ -97,9 +97,9 @@ class Search(Closed):
     """`grid`: every combination of the axes.  `optuna`: trained axes are drawn by a sampler, which learns from every
     setting of every trajectory; axes may be ranges."""
     sampler: Literal["trajectory_gp", "tpe", "gp", "quasi_random", "random"] = "trajectory_gp"
-    """`trajectory_gp`: Gaussian processes that ask for the trajectory whose settings together promise most (ftstab's own;
-    `analysis/bench_search.py` shows what it is worth).  `tpe`: Optuna's tree-structured Parzen estimator.  `gp`: Optuna's
-    Gaussian process; slower.  `quasi_random`: scrambled Sobol points.  `random`."""
+    """`trajectory_gp`: Gaussian processes that ask for the trajectory whose settings together promise most (ftstab's
+    own; `analysis/bench_search.py` shows what it is worth).  `tpe`: Optuna's tree-structured Parzen estimator.  `gp`:
+    Optuna's Gaussian process; slower.  `quasi_random`: scrambled Sobol points.  `random`."""
     budget: Budget | None = None
     """What `optuna` may spend; it needs one."""
     startup: Annotated[int, Field(ge=0)] = 4

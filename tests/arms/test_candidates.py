@@ -62,8 +62,8 @@ class _Signals(Results):
         }
 
 
-def _scored(key: str, trajectory: Any, setting: Any, right: int) -> Outcome:
-    marks, asked = "1" * right + "0" * (20 - right), "N" * setting.step + "R" * (40 - setting.step)
+def _scored(key: str, trajectory: Any, setting: Any, right: int, refused: int) -> Outcome:
+    marks, asked = "1" * right + "0" * (20 - right), "N" * (40 - refused) + "R" * refused
     return bare_outcome(
         key,
         trajectory=trajectory.key,
@@ -76,13 +76,19 @@ def _scored(key: str, trajectory: Any, setting: Any, right: int) -> Outcome:
     )
 
 
-def _results(tmp_path: Path, right: dict[int, int] | None = None, arms: Any = ARMS) -> Results:
-    """Five seeds of two batches; ``right`` answers by step, else one for each step."""
+def results_of(
+    tmp_path: Path,
+    right: dict[int, int] | None = None,
+    arms: Any = ARMS,
+    refused: dict[int, int] | None = None,
+) -> Results:
+    """Five seeds of two batches; by step, ``right`` answers, else one for each step, and prompts that are ``refused``
+    of 40, else one fewer for each step."""
     sections = {"arms": arms, "seeds": {"search": [0, 1, 2, 3, 4]}}
     axes = {"batch_size": [4, 8], "steps": STEPS, "ema_decay": [0]}
     study, plan = material.study(axes, **sections), material.plan(axes, **sections)
     outcomes = [
-        _scored(s.key, t, s, s.step if right is None else right[s.step])
+        _scored(s.key, t, s, (right or {}).get(s.step, s.step), (refused or {}).get(s.step, 40 - s.step))
         for t in plan.trajectories
         for s in t.settings
     ]
@@ -119,7 +125,7 @@ def _diverged(results: Results, batch: int, seed: int, step: int) -> Results:
 
 
 def test_a_strength_without_numbers_is_told_and_stays_a_candidate(tmp_path: Path) -> None:
-    results = _diverged(_results(tmp_path), batch=4, seed=3, step=12)
+    results = _diverged(results_of(tmp_path), batch=4, seed=3, step=12)
     found = candidates_of(results, "earlier", results.signals())
     assert (found.strengths, found.lost) == ((2, 4, 6, 8, 10), (12,))
     # What it cost, and that it had its chance, stays.
@@ -128,7 +134,7 @@ def test_a_strength_without_numbers_is_told_and_stays_a_candidate(tmp_path: Path
 
 
 def test_what_was_trained_on_must_be_known(tmp_path: Path) -> None:
-    results = _results(tmp_path)
+    results = results_of(tmp_path)
     key = results.plan.trajectories[0].key
     signals = results.signals()
     signals[key] = signals[key][3:]
@@ -143,7 +149,7 @@ def test_a_line_that_is_cut_to_one_setting_is_no_setting_named_beforehand(tmp_pa
         n: arm | {"training": {"batch_size": b}}
         for n, arm, b in (("a", ARMS["large"], 8), ("b", ARMS["large"], 8))
     }
-    found = compare_arms(_results(tmp_path, falling, arms), ["a", "b"]).pairs[0].effect
+    found = compare_arms(results_of(tmp_path, falling, arms), ["a", "b"]).pairs[0].effect
     assert found.verdict == "no claim"
     assert (
         found.reason == "the utility of a and b is highest at the first strength, so there is no line to read"
@@ -152,14 +158,14 @@ def test_a_line_that_is_cut_to_one_setting_is_no_setting_named_beforehand(tmp_pa
 
 def test_arms_are_compared_with_what_their_rows_say(tmp_path: Path) -> None:
     arms = {"a": ARMS["earlier"], "b": ARMS["earlier"]}
-    effect = compare_arms(_results(tmp_path, arms=arms), ["a", "b"]).pairs[0].effect
+    effect = compare_arms(results_of(tmp_path, arms=arms), ["a", "b"]).pairs[0].effect
     assert (effect.value, effect.matching) == (0.0, 0.0)
     assert len(effect.seeds) == 5
 
 
 def test_a_setting_that_was_named_later_makes_no_claim(tmp_path: Path) -> None:
     arms = {"line": ARMS["earlier"], "one": {"steps": 6, "training": {"batch_size": 4}}}
-    results = _results(tmp_path, arms=arms)
+    results = results_of(tmp_path, arms=arms)
     found = compare_arms(results, ["line", "one"])
     assert found.pairs[0].effect.value == pytest.approx(0, abs=1e-9)
     assert "one: one setting, named beforehand." in basis(found, results.need_start())
@@ -172,7 +178,7 @@ def test_a_setting_that_was_named_later_makes_no_claim(tmp_path: Path) -> None:
 
 
 def test_seeds_that_came_later_are_told(tmp_path: Path) -> None:
-    results = _results(tmp_path)
+    results = results_of(tmp_path)
     declared = {DECLARED: declaration(results.study, 0, "now")}
     assert check_declared(results.study, declared, ["earlier"]) == []
     seeds = results.study.seeds.model_copy(update={"search": [1, 2, 3, 4, 5, 6]})

@@ -101,6 +101,11 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     assert ema["compute"]["longest_tokens"] == earlier["compute"]["longest_tokens"] > 0
     assert ema["compute"]["steps"] == 10 * len(SEEDS)
     assert said["notes"] == []
+    assert {line["half"] for line in searched["lines"]} == {"search"}
+    assert [(line["name"], line["half"]) for line in said["lines"]] == [
+        ("ema", "confirm"),
+        ("earlier", "confirm"),
+    ]
 
     # Asked once: again, and read without asking, it is found in the log.
     before = lab.pieces("outcomes")
@@ -115,6 +120,7 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     text = page.read_text()
     assert "<h2>Arms at equal utility</h2>" in text
     assert "Compute of the arms, all seeds together" in text
+    assert '<div class="plot" id="arms"' in text
     assert '<td class="text wide">no claim: arms earlier and more: 5 and 6 candidates' in text
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from ftstab.errors import SpecError
-from ftstab.spec import Source, Study, load_study, parse_study, study_text
+from ftstab.spec import Source, Study, load_study, parse_recorded, parse_study, study_text
 
 SMALL: dict[str, Any] = {
     "study": "small",
@@ -424,6 +424,18 @@ def test_a_study_comes_back_from_its_text(changes: dict[str, Any]) -> None:
     assert again == study
     assert again.model_dump() == study.model_dump()
     assert study_text(again) == study_text(study)
+
+
+def test_a_recorded_grid_is_read_whatever_the_defaults_of_a_search_were() -> None:
+    plain = yaml.safe_load(study_text(parse_study(_text())))
+    assert plain["search"]["method"] == "grid"
+    plain["search"] |= {"sampler": "random", "startup": 17}
+    text = yaml.safe_dump(plain)
+    with pytest.raises(SpecError, match="sampler, startup: only with `method: optuna`"):
+        parse_study(text)
+    assert parse_recorded(text, "recorded") == parse_study(_text())
+    with pytest.raises(SpecError, match="recorded"):
+        parse_recorded("[", "recorded")
 
 
 def test_the_text_of_a_study_holds_every_default() -> None:
