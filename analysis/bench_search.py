@@ -19,10 +19,10 @@ sharing, .768 OptunaSearch; `trajectory_gp` above them by .017 (.003 to .031), .
 and .216 (.166 to .265).  With 6 of 24 trainings .965, .823, .798, .859 and .217; trainings for 95 %, median over the
 seeds: 5.5, 8, 13.5, 12, and never for one trial per setting.
 
-Synthetic problem, 20 seeds (four of them were looked at while `trajectory_gp` was written): area under the curve after start-up .9963 for `trajectory_gp`, .9936 `tpe`, .9804 random and
-.9854 quasi-random with sharing, .9222 OptunaSearch; `trajectory_gp` above them by .0027 (.0004 to .0050), .0159
-(.0059 to .0259), .0109 (.0057 to .0160) and .0741 (.0550 to .0932). With 6 of 24 trainings .988, .967, .952, .962
-and .519.
+Synthetic problem, 20 seeds (four of them were looked at while `trajectory_gp` was written): area .9963 for
+`trajectory_gp`, .9936 `tpe`, .9804 random and .9854 quasi-random with sharing, .9222 OptunaSearch; `trajectory_gp`
+above them by .0027 (.0004 to .0050), .0159 (.0059 to .0259), .0109 (.0057 to .0160) and .0741 (.0550 to .0932).  With
+6 of 24 trainings .988, .967, .952, .962 and .519.
 """
 
 from __future__ import annotations

@@ -290,6 +290,9 @@ def label(row: FrontierRow, names: Sequence[str] | None = None) -> str:
 
 def _parameters(names: Sequence[str], values: Mapping[str, Any]) -> str:
     words = {"steps": "step", "averaging": ""}
+    if "averaging" in names and values.get("interpolation") == 1:
+        # The average itself: saying so beside each setting of a study that interpolates some hides the others.
+        names = [n for n in names if n != "interpolation"]
     parts = (f"{words.get(n, n.replace('_', ' '))} {number(values.get(n))}".strip() for n in names)
     return " · ".join(parts)
 

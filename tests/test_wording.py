@@ -81,6 +81,14 @@ def test_a_setting_is_named_by_what_varies():
     assert text.startswith("learning rate ")
     assert "precision" not in text
     assert label(start_row(start, study)) == "start model"
+    varied = ("steps", "averaging", "interpolation")
+    whole, part = (
+        replace(row, varied=varied, parameters={"steps": 5, "averaging": "last", "interpolation": scale})
+        for scale in (1.0, 0.4)
+    )
+    assert label(whole) == "step 5 · last"
+    assert label(part) == "step 5 · last · interpolation 0.4"
+    assert label(whole, ["interpolation"]) == "interpolation 1"
 
 
 @pytest.mark.parametrize(

@@ -85,14 +85,20 @@ class Snapshots:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """The sketches as named tensors."""
+        """The sketches as named tensors, and whether a GPU drew their signs."""
         kept = {f"snapshot/{step}": k for step, k in self._sketches.items()}
-        return kept | {"snapshots": torch.tensor(self.complete)}
+        on_gpu = any(k.device.type == "cuda" for k in self._sketches.values())
+        return kept | {"snapshots": torch.tensor(self.complete), "snapshots_on_gpu": torch.tensor(on_gpu)}
 
     def load(self, state: dict[str, Tensor], device: Any) -> None:
-        """Put back what `state` gave; a state of an earlier version has nothing."""
+        """Put back what `state` gave; a state of an earlier version has nothing.
+
+        CPU and GPU draw other signs, so that sketches of one say nothing on the other.
+        """
         self.complete = "snapshots" in state and bool(state["snapshots"])
         names = [name for name in state if name.startswith("snapshot/")]
+        if names and bool(state.get("snapshots_on_gpu", False)) != (torch.device(device).type == "cuda"):
+            self.complete, names = False, []
         self._sketches = {int(name.split("/")[1]): state[name].to(device) for name in names}
 
 

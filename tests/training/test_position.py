@@ -80,6 +80,12 @@ def test_positions_survive_a_resume(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_a_state_without_sketches_names_no_nearest_snapshot(tiny_model: Path) -> None:
     run = train(make_run(tiny_model, trajectory(4, batch_size=2), AVERAGES, signals_at=frozenset({2, 4})), 4)
+    # Signs of a GPU are others.
+    there = run._snapshots.state()
+    assert run._snapshots.complete
+    run._snapshots.load(there | {"snapshots_on_gpu": torch.tensor(True)}, "cpu")
+    assert not run._snapshots.complete
+    assert not run._snapshots._sketches
     run._snapshots.load({}, "cpu")
     found = run.position(ema(0.9), 1.0)
     assert set(found) == {"rho", "distance_from_start"}
