@@ -152,7 +152,11 @@ def step_figure(rows: Sequence[FrontierRow], start: FrontierRow) -> StepFigure |
     families: dict[str, list[FrontierRow]] = {}
     for row in sorted(rows, key=place):
         families.setdefault(group_label(row, family(row), seed), []).append(row)
-    names, omitted = limited(list(families), lambda name: any(r.on_frontier for r in families[name]))
+    # What was read at one step only shows no way; it has panels where nothing shows more.
+    several = {n for n, some in families.items() if len({r.step for r in some if r.status == "scored"}) > 1}
+    long = [n for n, some in families.items() if not several or n in several or _diverged(some)]
+    names, omitted = limited(long, lambda name: any(r.on_frontier for r in families[name]))
+    omitted += len(families) - len(long)
     panels = tuple(_step_panel(name, families[name], start) for name in names)
     return StepFigure(panels, rate_axis(start), gain_axis(start), omitted) if panels else None
 
@@ -248,6 +252,10 @@ def _stability_line(
         not_finite=tuple(int(u["step"] or 0) for u in broken),
         diverged=reason,
     )
+
+
+def _diverged(rows: Sequence[FrontierRow]) -> bool:
+    return any(row.status == "diverged" for row in rows)
 
 
 def _finite(value: float | None) -> bool:

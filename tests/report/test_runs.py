@@ -38,6 +38,21 @@ def test_lines_begin_at_the_start_and_follow_the_steps(rows):
     assert (data.panels[4].lines, data.panels[4].diverged) == ((), "non-finite loss at step 4")
 
 
+def test_what_was_read_at_one_step_has_a_panel_only_where_nothing_shows_more(rows):
+    def short(*whole):
+        return step_figure([r for r in rows if r.step == 20 or r.parameters["batch_size"] in whole], START)
+
+    one = short(16)
+    assert [p.title for p in one.panels] == [
+        "learning rate 3e-5 · batch size 16",
+        "learning rate 2e-4 · batch size 16",
+        "learning rate 2e-3 · batch size 4",  # diverged
+    ]
+    assert one.omitted == 2
+    none = short()
+    assert (len(none.panels), none.omitted) == (5, 0)
+
+
 def test_steps_of_separate_trainings_are_not_joined():
     outcomes = [o.model_copy(update={"trajectory": f"{o.trajectory}-{o.step}"}) for o in make_outcomes()]
     data = step_figure(frontier_rows(outcomes, make_start(), STUDY), START)
