@@ -134,6 +134,8 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
+        if 0 < abs(value) < 0.0005:
+            return f"{value:.2g}"
         return f"{value:.4f}" if abs(value) < 0.1 else f"{value:.2f}"
     return str(value)
 

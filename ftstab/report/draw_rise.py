@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -14,6 +15,9 @@ from ftstab.report.escape import escape
 from ftstab.stability import Exponents, IsoHarm, Rise
 from ftstab.stability.rise import recipe_words
 from ftstab.wording import RATE_WORDS, number, percent
+
+MAX_TICKS = 8
+"""Most values that an axis has a tick for each of."""
 
 
 def rise_plot(data: Sequence[Rise], powers: Exponents) -> Plot | None:
@@ -56,7 +60,8 @@ def rise_plot(data: Sequence[Rise], powers: Exponents) -> Plot | None:
                 is next(r for r in sorted(shown, key=_recipe) if _recipe(r)[:3] == _recipe(rise)[:3]),
             )
         )
-    fig.update_xaxes(type="log", title_text="Time (updates at the peak learning rate)")
+    times = {t for r in shown for t, v in zip(r.times, r.values, strict=True) if v > 0 and t > 0}
+    fig.update_xaxes(type="log", title_text="Time (updates at the peak learning rate)", **_ticks(times))
     # The digits between powers of ten would stand on each other.
     fig.update_yaxes(type="log", dtick=1, title_text="Rise of the safety loss (nats)")
     fig.update_layout(**figure(440, margin={"l": 72, "r": 20, "t": 92, "b": 56}))
@@ -74,7 +79,7 @@ def rise_text(powers: Exponents) -> str:
     if powers.time is not None:
         text += f" Means over {powers.recipes} recipes per seed."
         joint = [
-            f"{n.replace('_', ' ')} {t.mean:.2f} ({t.low:.2f} to {t.high:.2f})"
+            f"{n.replace('_', ' ')} {t.mean:.2f} ({t.low:.2f} to {t.high:.2f})".replace("-", "−")
             for n, t in powers.joint.items()
             if t
         ]
@@ -130,10 +135,8 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
                     row=1,
                     col=column,
                 )
-    ticks = log_ticks(min(c.learning_rate for c in reached), max(c.learning_rate for c in reached))
-    fig.update_xaxes(
-        type="log", title_text="Learning rate", tickvals=ticks, ticktext=[number(t) for t in ticks]
-    )
+    rates = {c.learning_rate for c in reached}
+    fig.update_xaxes(type="log", title_text="Learning rate", **_ticks(rates))
     fig.update_yaxes(rangemode="tozero")
     fig.update_yaxes(title_text="Steps until the level is reached", row=1, col=1)
     fig.update_layout(**figure(380, margin={"l": 64, "r": 20, "t": 92, "b": 56}))
@@ -151,6 +154,12 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
     if bent > 0:
         text += f" To make rates rise with the steps they were moved by up to {100 * bent:.0f} points."
     return Plot("iso-harm", fig, text)
+
+
+def _ticks(values: Collection[float]) -> dict[str, Any]:
+    """Ticks of a logarithmic axis: the values themselves, where they are few."""
+    ticks = sorted(values) if len(values) <= MAX_TICKS else log_ticks(min(values), max(values))
+    return {"tickvals": ticks, "ticktext": [number(t) for t in ticks]}
 
 
 def _recipe(rise: Rise) -> tuple[float, int, str, str]:
