@@ -110,11 +110,14 @@ def test_a_state_is_kept_only_while_more_steps_may_be_asked(searched: Searched) 
     assert searched.records.latest_state(job.key) is None
 
 
-def test_no_state_is_kept_where_an_axis_is_a_range(searched: Searched) -> None:
+@pytest.mark.parametrize(("sampler", "kept"), [("tpe", False), ("trajectory_gp", True)])
+def test_states_of_a_range_are_kept_only_for_a_sampler_that_asks_twice(
+    searched: Searched, sampler: str, kept: bool
+) -> None:
     searched.rates = {"low": 1e-3, "high": 1e-1}
-    (_, job) = searched.job(3)
-    searched.train(3)
-    assert searched.records.latest_state(job.key) is None
+    (_, job) = searched.job(3, sampler=sampler)
+    searched.train(3, sampler=sampler)
+    assert (searched.records.latest_state(job.key) is not None) == kept
 
 
 def test_without_states_it_is_trained_from_the_start(searched: Searched) -> None:
