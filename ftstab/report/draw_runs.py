@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -37,6 +37,8 @@ from ftstab.report.runs import (
 from ftstab.wording import number, percent
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon")
+LEGEND_WIDTH, LEGEND_MARK = 120, 8
+"""Characters that a line of the legend takes, and those that the mark of each name stands for."""
 LOG_SIGNAL = "update_ratio"
 """The signal that differs between learning rates by powers of ten."""
 
@@ -86,13 +88,22 @@ def draw_steps(data: StepFigure) -> Any:
             elif panel.diverged:
                 words = wrapped(f"diverged: {panel.diverged}", 26) if half == 0 else "diverged"
                 _say(fig, words, (row - 1) * across + column)
-    fig.update_layout(**figure(2 * down * (each + gap) + 90, margin={"l": 72, "r": 20, "t": 92, "b": 56}))
+    top = _top(names, titles)
+    fig.update_layout(
+        **figure(2 * down * (each + gap) + top - 2, margin={"l": 72, "r": 20, "t": top, "b": 56})
+    )
     fig.update_layout(legend=TOP_LEGEND)
     style_axes(fig)
     last = max([p.step for p in points] or [1])
     fig.update_xaxes(range=[-0.06 * last, 1.06 * last], nticks=5)
     fig.update_annotations(font_size=12)
     return fig
+
+
+def _top(names: Sequence[str], titles: Sequence[str]) -> int:
+    """Pixels above the panels: room for the lines of the legend and of the titles."""
+    legend = -(-sum(len(name) + LEGEND_MARK for name in (*names, "start model")) // LEGEND_WIDTH)
+    return max(92, 36 + 20 * legend + 16 * max(title.count("<br>") + 1 for title in titles))
 
 
 def _measures(data: StepFigure) -> tuple[tuple[Axis, Callable[[StepPoint], Measured]], ...]:
