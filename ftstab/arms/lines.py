@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,8 +32,9 @@ class ArmLine:
         strengths: values of that axis, up to the peak.
         seeds: the seeds, in the order of the rows below.
         gains: [seeds][strengths] gain over the start on the search half, as the comparison reads it: the mean over the
-            seeds at this strength, moved by what the seed has above the others.
-        rates: [seeds][strengths] harmful-response rate, a share.
+            seeds at this strength, moved by what the seed has above the others, before neighbours whose gain falls are
+            pooled.
+        rates: [seeds][strengths] harmful-response rate, a share; None where nothing could be scored.
         half: which half of the harmful prompts the rates come from.
     """
 
@@ -41,7 +43,7 @@ class ArmLine:
     strengths: tuple[float, ...]
     seeds: tuple[int, ...]
     gains: tuple[tuple[float, ...], ...]
-    rates: tuple[tuple[float, ...], ...]
+    rates: tuple[tuple[float | None, ...], ...]
     half: Literal["search", "confirm"]
 
     def steepest(self) -> Gap | None:
@@ -49,13 +51,21 @@ class ArmLine:
         setting."""
         if len(self.strengths) < 2:
             return None
-        gains, rates = (np.mean(table, axis=0) for table in (self.gains, self.rates))
-        at = int(np.argmax(np.abs(np.diff(rates))))
-        return Gap(
-            (self.strengths[at], self.strengths[at + 1]),
-            float(rates[at + 1] - rates[at]),
-            float(gains[at + 1] - gains[at]),
-        )
+        gains, rates = self.means()
+        gaps = [
+            Gap(strengths, after - before, further - gain)
+            for strengths, before, after, gain, further in zip(
+                pairwise(self.strengths), rates, rates[1:], gains, gains[1:], strict=False
+            )
+            if before is not None and after is not None
+        ]
+        return max(gaps, key=lambda gap: abs(gap.rate), default=None)
+
+    def means(self) -> tuple[list[float], list[float | None]]:
+        """Return gain and rate by strength, means over the seeds that have them."""
+        known = [[rate for rate in column if rate is not None] for column in zip(*self.rates, strict=True)]
+        gains = [float(gain) for gain in np.mean(self.gains, axis=0)]
+        return gains, [float(np.mean(rates)) if rates else None for rates in known]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -88,7 +98,10 @@ def arm_lines(
                 a.strengths[: a.kept],
                 seeds,
                 tuple(tuple(map(float, row)) for row in gains),
-                tuple(curves[seed].harm for seed in seeds),
+                tuple(
+                    tuple(harm[o.setting].rates["harmful"].value for o in a.settings[seed][: a.kept])
+                    for seed in seeds
+                ),
                 half,
             )
         )

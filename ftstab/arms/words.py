@@ -76,6 +76,11 @@ def basis(found: ArmsComparison, start: Outcome) -> list[str]:
             f"Widest jumps of the rate between neighbouring strengths: {told}. There a straight line stands for what "
             "wasn't measured, and no interval covers that: more strengths in between would tell."
         )
+    drawn = {line.name for line in found.lines}
+    if apart := ", ".join(a.name for a in found.arms if a.name not in drawn):
+        lines.append(
+            f"Without a line in the figure, and without its jumps: {apart}; harm isn't read from the same half."
+        )
     for a in found.arms:
         if a.named:
             when = "after the first run" if a.name in found.late else "beforehand"

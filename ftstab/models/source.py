@@ -279,6 +279,20 @@ def _hub_revision(base: Base) -> tuple[str, bool]:
         return revision, False
 
 
+def _is_whole(folder: Path) -> bool:
+    """Whether a snapshot has all that a model is loaded from: a download may have ended half-way."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except FileNotFoundError:
+        shards = {"model.safetensors"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all((folder / name).is_file() for name in ("config.json", *shards)) and any(
+        folder.glob("tokenizer*")
+    )
+
+
 def _hub_folder(base: Base, revision: str, local_only: bool) -> Path | None:
     """Snapshot of a hub model in the local cache, downloaded unless ``local_only``."""
     from huggingface_hub import snapshot_download
@@ -298,7 +312,7 @@ def _hub_folder(base: Base, revision: str, local_only: bool) -> Path | None:
             return None
         # Some versions of the hub's library don't find offline what an older one has cached; it is the same commit.
         cached = _hub_folder(base, revision, local_only=True)
-        if cached is not None:
+        if cached is not None and _is_whole(cached):
             return cached
         raise ModelError(
             f"base.model: {base.model!r} can't be had from the Hugging Face hub: {first_line(error)}. If it is "

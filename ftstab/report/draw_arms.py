@@ -32,14 +32,15 @@ def arms_plot(lines: Sequence[ArmLine], gain: Axis, rate: Axis) -> Plot | None:
                 .update(legendgroup=str(i), showlegend=False)
             )
     for i, line in enumerate(lines):
-        color, symbol = PALETTE[i % len(PALETTE)], SYMBOLS[i % len(SYMBOLS)]
-        x, y = np.mean(line.gains, axis=0), np.mean(line.rates, axis=0)
+        # Past the colours the symbols go on by one, so that no two arms look alike.
+        color, symbol = PALETTE[i % len(PALETTE)], SYMBOLS[(i + i // len(PALETTE)) % len(SYMBOLS)]
+        gains, rates = line.means()
         fig.add_trace(
-            _trace(x, y, gain, rate, name=escape(_named(line)), hoverinfo="text").update(
+            _trace(gains, rates, gain, rate, name=escape(_named(line)), hoverinfo="text").update(
                 mode="lines+markers",
                 line={"color": color, "width": 3},
                 marker={"color": color, "size": 9, "symbol": symbol},
-                hovertext=[lines_of(_hover(line, n)) for n in range(len(x))],
+                hovertext=[lines_of(_hover(line, n)) for n in range(len(gains))],
                 legendgroup=str(i),
             )
         )
@@ -49,8 +50,10 @@ def arms_plot(lines: Sequence[ArmLine], gain: Axis, rate: Axis) -> Plot | None:
     return Plot("arms", fig, _text(lines))
 
 
-def _trace(x: Sequence[float], y: Sequence[float], gain: Axis, rate: Axis, **more: Any) -> Any:
-    return go.Scatter(x=[gain.scale * v for v in x], y=[rate.scale * v for v in y], **more)
+def _trace(x: Sequence[float], y: Sequence[float | None], gain: Axis, rate: Axis, **more: Any) -> Any:
+    return go.Scatter(
+        x=[gain.scale * v for v in x], y=[None if v is None else rate.scale * v for v in y], **more
+    )
 
 
 def _named(line: ArmLine) -> str:
@@ -61,10 +64,12 @@ def _named(line: ArmLine) -> str:
 
 
 def _hover(line: ArmLine, place: int) -> list[str]:
-    rates = [row[place] for row in line.rates]
+    rates = [rate for row in line.rates if (rate := row[place]) is not None]
     what = line.name
     if line.strength is not None:
         what += f": {line.strength} {number(line.strengths[place])}"
+    if not rates:
+        return [what, "nothing could be scored"]
     low, high = percent(min(rates)), percent(max(rates))
     return [what, f"mean of {len(rates)} seeds {percent(float(np.mean(rates)))}, from {low} to {high}"]
 
@@ -74,6 +79,6 @@ def _text(lines: Sequence[ArmLine]) -> str:
     return (
         f"Each arm from its setting nearest to the start to its peak of utility: rate on the {half} half, gain on the "
         f"search half. Thick: means over {len(lines[0].seeds)} seeds, a mark for each strength. Thin: the seeds, as "
-        "the comparison reads them. At the same gain, lower is less harmful. How sure a difference is stands in the "
-        "table, not in the figure."
+        "the comparison reads them before it pools neighbours whose gain falls. At the same gain, lower is less "
+        "harmful. How sure a difference is stands in the table, not in the figure."
     )

@@ -116,8 +116,9 @@ class Search(Closed):
     """When to leave a trajectory early; null: never, unless it diverges."""
     keep_states: bool = True
     """Keep the resume state of each trajectory that was asked for fewer steps than the largest of the axis until the
-    search is over, so that an ask for more goes on where it ended; `ftstab plan` says how large one is.  None is kept
-    where an axis is a range, whose values only `trajectory_gp` asks for twice.  false: such an ask begins anew."""
+    search is over, so that an ask for more goes on where it ended; `ftstab plan` says how large one is.  Where an axis
+    is a range they are kept for `trajectory_gp` alone, the only one that asks for its values twice.  false: such an ask
+    begins anew."""
     stall: Stall | None = None
     """When to end early because nothing is found any more; null: never."""
 

@@ -85,21 +85,29 @@ class Snapshots:
         }
 
     def state(self) -> dict[str, Tensor]:
-        """The sketches as named tensors, and whether a GPU drew their signs."""
+        """The sketches as named tensors, and what drew their signs."""
         kept = {f"snapshot/{step}": k for step, k in self._sketches.items()}
-        on_gpu = any(k.device.type == "cuda" for k in self._sketches.values())
-        return kept | {"snapshots": torch.tensor(self.complete), "snapshots_on_gpu": torch.tensor(on_gpu)}
+        drawn = next((_drawn_by(k.device) for k in self._sketches.values()), 0)
+        return kept | {"snapshots": torch.tensor(self.complete), "snapshots_drawn_by": torch.tensor(drawn)}
 
     def load(self, state: dict[str, Tensor], device: Any) -> None:
         """Put back what `state` gave; a state of an earlier version has nothing.
 
-        CPU and GPU draw other signs, so that sketches of one say nothing on the other.
+        CPU and GPU, and GPUs of different size, draw other signs, so that sketches of one say nothing on the other.
         """
         self.complete = "snapshots" in state and bool(state["snapshots"])
         names = [name for name in state if name.startswith("snapshot/")]
-        if names and bool(state.get("snapshots_on_gpu", False)) != (torch.device(device).type == "cuda"):
+        if names and int(state.get("snapshots_drawn_by", 0)) != _drawn_by(torch.device(device)):
             self.complete, names = False, []
         self._sketches = {int(name.split("/")[1]): state[name].to(device) for name in names}
+
+
+def _drawn_by(device: torch.device) -> int:
+    """What decides which signs a seed gives: 0 on a CPU, the threads that draw at a time on a GPU."""
+    if device.type != "cuda":
+        return 0
+    found = torch.cuda.get_device_properties(device)
+    return int(found.multi_processor_count * found.max_threads_per_multi_processor)
 
 
 def sketch(tensor: Tensor, number: int) -> Tensor:

@@ -51,6 +51,25 @@ def test_a_wide_jump_is_told_and_a_narrow_one_isnt(tmp_path: Path) -> None:
     assert "a +45.0 points over +10.0 points (steps 2 to 4); b +45.0 points over" in told
 
 
+def test_what_could_not_be_scored_is_no_rate() -> None:
+    rates = ((0.0, None, 0.4), (0.2, None, None))
+    some = ArmLine("a", "steps", (2, 4, 8), (0, 1), ((0.1, 0.2, 0.3),) * 2, rates, "confirm")
+    assert some.means() == (pytest.approx([0.1, 0.2, 0.3]), [pytest.approx(0.1), None, 0.4])
+    assert some.steepest() is None
+    plot = arms_plot([some], GAIN, RATE)
+    assert plot is not None
+    thick = json.loads(plot.figure.to_json())["data"][-1]
+    assert thick["y"] == [pytest.approx(10), None, pytest.approx(40)]
+    assert thick["hovertext"][1] == "a: steps 4<br>nothing could be scored"
+
+
+def test_no_two_arms_look_alike() -> None:
+    plot = arms_plot([line(str(i)) for i in range(12)], GAIN, RATE)
+    assert plot is not None
+    thick = [t for t in json.loads(plot.figure.to_json())["data"] if t["mode"] == "lines+markers"]
+    assert len({(t["marker"]["color"], t["marker"]["symbol"]) for t in thick}) == 12
+
+
 def test_the_figure_draws_means_and_seeds() -> None:
     assert arms_plot([], GAIN, RATE) is None
     plot = arms_plot([line(), line("<b>one", None)], GAIN, RATE)

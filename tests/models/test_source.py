@@ -252,6 +252,28 @@ def test_what_is_fetched_is_the_commit_of_the_identity(hub: Path, tiny_model: Pa
     assert fetch(_base("someone/some-model"), HERE).name == COMMIT
 
 
+def test_half_a_download_isnt_taken_for_the_model(
+    hub: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _cached(hub, tiny_model, COMMIT, "main")
+    folder = hub / "models--someone--some-model" / "snapshots" / COMMIT
+
+    def fails(*args: Any, local_files_only: bool, **options: Any) -> str:
+        if local_files_only:
+            return str(folder)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
+    assert fetch(_base("someone/some-model"), HERE) == folder
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "b.safetensors"}}))
+    with pytest.raises(ModelError, match="can't be had from the Hugging Face hub: No space left"):
+        fetch(_base("someone/some-model"), HERE)
+    (folder / "model.safetensors.index.json").unlink()
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="No space left"):
+        fetch(_base("someone/some-model"), HERE)
+
+
 @pytest.mark.real
 def test_the_wheel_becomes_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Uses the user's cache where it is filled already, because the conversion takes a while."""
