@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
-from ftstab.plan.hardware import speed, speed_words
+from ftstab.plan.hardware import Speed, speed, speed_words
 from ftstab.plan.memory import Fit, Memory, Room, fit, judge_bytes, need_of, shadows, trained_weights
 from ftstab.plan.plan import Job, Plan, Trajectory
 from ftstab.plan.sizes import Size
-from ftstab.spec import PostHoc, Study
+from ftstab.spec import PostHoc, Study, Training
 
 _COMPUTE_BYTES = {"bfloat16": 2, "float32": 4}
 """Of a weight in the compute type, which weights are kept in."""
@@ -219,7 +219,7 @@ def open_work(study: Study, plan: Plan, prompts: int) -> dict[str, float]:
     size, asked = Size.of(10**9), Workload(prompts)
     decoding, found = study.evaluation.decoding, {}
     for t in plan.trajectories:
-        pace = speed(study.resources, size, t.training.precision, decoding.batch_size)
+        pace = _pace(study, t.training, asked, size)
         update = t.training.batch_size * asked.row_tokens / pace.training
         answering = asked.prompts * decoding.max_new_tokens / pace.answering
         before = t.first
@@ -249,11 +249,17 @@ class _Work(NamedTuple):
     reading: float
 
 
+def _pace(study: Study, training: Training, asked: Workload, size: Size) -> Speed:
+    micro_batch = min(training.batch_size, training.micro_batch_size) * asked.row_tokens
+    answered = study.evaluation.decoding.batch_size
+    return speed(study.resources, size, training.precision, answered, micro_batch)
+
+
 def _work(study: Study, plan: Plan, job: Job, asked: Workload, size: Size) -> _Work:
     train = answer = read = 0.0
     decoding = study.evaluation.decoding
     for t in job.trajectories:
-        pace = speed(study.resources, size, t.training.precision, decoding.batch_size)
+        pace = _pace(study, t.training, asked, size)
         train += t.train_steps * t.training.batch_size * asked.row_tokens / pace.training
         open_settings = sum(s.key not in plan.done for s in t.settings)
         answer += open_settings * asked.prompts * decoding.max_new_tokens / pace.answering
@@ -268,8 +274,7 @@ def _reference_seconds(study: Study, plan: Plan, asked: Workload, size: Size, wo
     asking = [job for job in plan.open_jobs if any(t.training.asks_reference for t in job.trajectories)]
     if not asking:
         return 0.0
-    precision = asking[0].trunk.training.precision
-    pace = speed(study.resources, size, precision, study.evaluation.decoding.batch_size)
+    pace = _pace(study, asking[0].trunk.training, asked, size)
     return min(workers, len(asking)) * asked.training_rows * asked.row_tokens / pace.reading
 
 

