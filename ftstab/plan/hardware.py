@@ -19,8 +19,8 @@ _ANSWER_FLOPS_PER_CPU = {"bfloat16": 4.5e10, "float32": 2e10}
 
 _SHARE = 0.3
 """Assumed share of a GPU's peak that training reaches: usual for transformers' own layers."""
-# Small models wait for kernels to be launched, not for computing.  Fitted to 135M weights on an H100 and tried on nothing
-# else: alone, and 115 settings of 25 trainings by six workers (243 s with start-up; 3 min by these).
+# Small models wait for kernels to be launched, not for computing.  Fitted to 135M weights on an H100, and tried on
+# nothing else: alone, and 115 settings of 25 trainings by six workers (243 s with start-up; 3 min by these).
 _SECONDS_PER_LAYER = 1e-3
 """Time that one layer takes for one more token of a whole batch ..."""
 _SECONDS_PER_TRAINED_LAYER = 4e-3
