@@ -125,8 +125,8 @@ def test_a_worker_that_is_killed_too_often_ends_in_a_reason(lab: Lab, local_ray:
     assert "1 trajectory couldn't finish; the same command tries again" in done.err
     assert "worker" in done.err
     assert "Traceback" not in done.err + done.out
-    states = lab.pieces("states")
-    assert len(states) == 1
+    # The newest state is whole before the one before it goes: a kill between the two leaves both.
+    assert len(lab.pieces("states")) in (1, 2)
     study = lab.study("fragile", axes={"learning_rate": [3e-3], "batch_size": [4], "steps": [100]})
     done = lab.run(study)
     assert done.code == 0, done.err
