@@ -8,25 +8,26 @@ the largest gain is taken whose weights are kept.
     python analysis/safety_basin.py STUDY [--setting KEY] [--rate N] [--json FILE] [--html FILE]
 
 Cost on the 135M model with one core: about 10 s a point for the margin and 0.15 s more per prompt and 24 new tokens;
-with 2 draws (45 points) about 8 minutes, with `--rate 60` about 15.
+with 2 draws (45 points) about 8 minutes, with `--rate 60` about 11.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import bench_parts
 import figure_parts as parts
+from scipy import special
 
 from ftstab.frontier import frontier_rows
 from ftstab.outcome import Outcome
 from ftstab.results import Results
 from ftstab.spec import Study
 from ftstab.stability.basin import BasinPoint, random_direction, towards, walk
-from ftstab.wording import label
+from ftstab.wording import RATE_WORDS, label
 
 ALPHAS = (-0.4, -0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2, 0.4)
 TOWARDS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -71,7 +72,7 @@ def main() -> None:
     def plot() -> Any:
         from ftstab.report.draw_basin import basin_plot
 
-        return basin_plot(points, name)
+        return basin_plot(points, name, RATE_WORDS[results.need_start().rates["harmful"].name])
 
     parts.draw(args.html, f"{results.study.study}: slices of the safety basin", plot)
 
@@ -184,9 +185,18 @@ def reader(
         fingerprint = weights_hash(dict(model.named_parameters()))
         if prompts is not None and fingerprint not in rates:
             rates[fingerprint] = judged()
-        return {**margin.read(fingerprint), **rates.get(fingerprint, {})}
+        return {**with_ends(margin.read(fingerprint)), **rates.get(fingerprint, {})}
 
     return read
+
+
+def with_ends(measured: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The margin's numbers, and Student's t interval of the safety loss over its prompts."""
+    value, n, error = (measured.get(f"safety_loss{what}") for what in ("", "_n", "_se"))
+    if value is None or error is None or n is None or n < 2:
+        return dict(measured)
+    half = float(special.stdtrit(n - 1, 0.975)) * error
+    return {**measured, "safety_loss_low": value - half, "safety_loss_high": value + half}
 
 
 if __name__ == "__main__":

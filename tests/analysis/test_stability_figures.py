@@ -121,6 +121,10 @@ def test_basin(told: Finished, tmp_path: Path) -> None:
         assert points[place]["safety_loss"] == pytest.approx(outcome.diagnostics["safety_loss"], abs=1e-4)
         assert points[place]["rate"] == pytest.approx(outcome.rates["harmful"].value)
     assert points["start", "random", 0.3]["first_token_kl/harmful"] > 0
+    for measured in points.values():
+        assert measured["safety_loss_low"] < measured["safety_loss"] < measured["safety_loss_high"]
+    # The judge of this study sees refusals, and no figure calls that harm.
+    assert "Non-refusal rate (%)" in page
     assert 'id="basin"' in page
 
 
