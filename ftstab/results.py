@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ftstab.errors import MisuseError, StudyError, nearest
+from ftstab.frontier import FrontierRow
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
 from ftstab.plan import Plan, Point, carried, fresh_plan, study_plan
+from ftstab.search.history import History, history
 from ftstab.spec import Study, load_study, parse_recorded
 from ftstab.stopping import stopping_rule
 from ftstab.store import Records, open_store
@@ -19,6 +22,8 @@ FRESH = "fresh"
 """Under this name a study's record holds the fresh seeds that were asked for, by recipe."""
 ASKED = "asked"
 """Under this name it holds the points that a search has asked, in their order."""
+OVER = "search_over"
+"""Under this name it says why the search asked for nothing more, at the end of the last run; null: it may go on."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,17 @@ class Results:
                 f"`ftstab run` does that before anything else"
             )
         return self.start
+
+    def searched(self, rows: Sequence[FrontierRow]) -> History | None:
+        """What the search of the study has asked, and what that brought; None where the study doesn't search.
+
+        Args:
+            rows: `frontier.frontier_rows` of the outcomes.
+        """
+        if self.study.search.method == "grid":
+            return None
+        keys = self.identities.base, self.identities.data
+        return history(self.study, asked_points(self.about), rows, *keys, self.about.get(OVER))
 
     def signals(self) -> dict[str, list[dict[str, Any]]]:
         """Signals of every trajectory, of the attempt that its outcomes name (the last one, if several)."""

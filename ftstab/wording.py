@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from ftstab.frontier_classes import FrontierClass, FrontierClasses
 from ftstab.identity import digest
 from ftstab.outcome import Counts, Rate, Score
 from ftstab.plan import Trajectory
+from ftstab.search.history import History
 from ftstab.spec import Study, Template
 from ftstab.stats import proportion
 
@@ -357,6 +359,19 @@ def classes_text(found: FrontierClasses, metric: str, shares: bool = True) -> li
             "the frontier; near-copies split it between them, so it is no probability of anything."
         )
     return text
+
+
+def search_text(data: History) -> str:
+    """Return how a search went: what it asked, who chose it, and why it ended."""
+    budget = " and ".join(f"{number(value)} {name}" for name, value in data.budget.items())
+    kinds = Counter(asked.kind for asked in data.asked)
+    told = ", ".join(f"{count} by {kind}" for kind, count in kinds.items())
+    text = f"Sampler {data.sampler}, budget {budget}: {len(data.asked)} points asked ({told})."
+    if stored := sum(asked.point.stored for asked in data.asked):
+        text += f" {stored} of them were in the store already and cost nothing."
+    if data.over is None:
+        return f"{text} No end is recorded: `ftstab run` goes on with it, or says why it is over."
+    return f"{text} It ended because {data.over}."
 
 
 def limits(study: Study, rate_name: str) -> list[str]:

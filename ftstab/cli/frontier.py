@@ -36,6 +36,7 @@ from ftstab.wording import (
     notes,
     number,
     score_basis,
+    search_text,
 )
 
 _SIGNS: dict[FrontierClass | None, str] = {"surely on": "+", "surely not": "-"}
@@ -67,6 +68,7 @@ def frontier_json(results: Results) -> dict[str, Any]:
         },
         "notes": notes(rows, first, results.study),
         "frontier_classes": None if classes is None else classes.as_dict(),
+        "search": None if (asked := results.searched(rows)) is None else asked.as_dict(),
         "judge_correction": None if (found := correction(results)) is None else found.as_dict(),
         "record": start.record,
         "command": results.about.get("command"),
@@ -126,6 +128,8 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
             listed = [row for row in rows if whole or row.on_frontier]
             console.print(_corrected_table(errors, first, listed, by_key))
         console.print(shown(" ".join(correction_text(errors))), highlight=False)
+    if (asked := results.searched(rows)) is not None:
+        console.print(shown(f"The search: {search_text(asked)}"), highlight=False)
     for note in notes(rows, first, study):
         console.print(shown(note), highlight=False)
     if demonstration := caption(study):

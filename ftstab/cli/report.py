@@ -65,6 +65,7 @@ def make_report(results: Results, path: Path, command: str) -> Path:
         errors,
         _arms(results),
         stability_of(study, results.plan, results.outcomes, start, signals),
+        results.searched(rows),
     )
     return path
 

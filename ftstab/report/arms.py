@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ftstab.arms.comparison import ArmsComparison
 from ftstab.arms.words import COMPUTE_HEADERS, VERDICTS, basis, compute_cells, points
 from ftstab.outcome import Outcome
 from ftstab.report.escape import escape
-from ftstab.report.style import scroll_box
+from ftstab.report.style import plain_table
 
 _HEADERS = (
     "arm",
@@ -21,8 +19,6 @@ _HEADERS = (
     "seeds",
     "all at once?",
 )
-LONG = 24
-"""Longest text of a cell, in characters, that isn't broken into lines."""
 
 
 def arms_section(found: ArmsComparison, start: Outcome) -> str:
@@ -54,23 +50,9 @@ def arms_section(found: ArmsComparison, start: Outcome) -> str:
     )
     return (
         f'<p class="note">{escape(text)}</p>'
-        + _table("Arms at equal utility", headers, rows)
+        + plain_table("Arms at equal utility", headers, rows)
         + f'<p class="note">{escape(note)}</p>'
-        + _table(
+        + plain_table(
             "Compute of the arms, all seeds together", COMPUTE_HEADERS, [compute_cells(a) for a in found.arms]
         )
     )
-
-
-def _table(label: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col" class="text">{escape(h)}</th>' for h in headers)
-    body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
-    return scroll_box(
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
-        f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
-
-
-def _cell(text: str) -> str:
-    css = "text wide" if len(text) > LONG else "text"
-    return f'<td class="{css}">{escape(text)}</td>'

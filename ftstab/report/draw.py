@@ -223,7 +223,8 @@ def draw_heat(data: HeatFigure) -> Any:
     reach = max([abs(v) for v in values] + [abs(data.start), 1e-9])
     for i, line in enumerate(data.panels, start=1):
         for j, panel in enumerate(line, start=1):
-            for trace in _heat_panel(panel.cells, data.axis.scale, reach, harm):
+            absent = "" if data.sparse else "not run"
+            for trace in _heat_panel(panel.cells, data.axis.scale, reach, harm, absent):
                 fig.add_trace(trace, row=i, col=j)
     fig.update_layout(
         **figure(
@@ -259,7 +260,7 @@ def _unit(axis: Axis) -> str:
 
 
 def _heat_panel(
-    cells: tuple[tuple[Cell, ...], ...], scale: float, reach: float, harm: bool
+    cells: tuple[tuple[Cell, ...], ...], scale: float, reach: float, harm: bool, absent: str
 ) -> tuple[Any, Any]:
     """The colours, and the words on them: dark on pale cells, white on dark ones."""
     squares = go.Heatmap(
@@ -275,7 +276,7 @@ def _heat_panel(
         x=[x for x, _, _ in placed],
         y=[y for _, y, _ in placed],
         mode="text",
-        text=[_cell_text(c, scale) for _, _, c in placed],
+        text=[_cell_text(c, scale, absent) for _, _, c in placed],
         textfont={
             "size": 12,
             "color": [
@@ -289,9 +290,9 @@ def _heat_panel(
     return squares, words
 
 
-def _cell_text(cell: Cell, scale: float) -> str:
+def _cell_text(cell: Cell, scale: float, absent: str) -> str:
     if cell.measured is None:
-        return {"diverged": "diverged", "unscored": "no score"}.get(cell.state, "not run")
+        return {"diverged": "diverged", "unscored": "no score"}.get(cell.state, absent)
     digits = 0 if scale == 100 else 2
     value, low, high = (scale * v for v in (cell.measured.value, cell.measured.low, cell.measured.high))
     return f"<b>{value:.{digits}f}</b><br>{low:.{digits}f} to {high:.{digits}f}".replace("-", "−")

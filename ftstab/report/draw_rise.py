@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -17,6 +19,8 @@ from ftstab.stability.rise import recipe_words
 from ftstab.wording import RATE_WORDS, number, percent
 
 MAX_TICKS = 8
+MIN_GAP = 0.06
+"""Share of a whole figure's width that a tick's label takes."""
 """Most values that an axis has a tick for each of."""
 
 
@@ -136,7 +140,7 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
                     col=column,
                 )
     rates = {c.learning_rate for c in reached}
-    fig.update_xaxes(type="log", title_text="Learning rate", **_ticks(rates))
+    fig.update_xaxes(type="log", matches="x", title_text="Learning rate", **_ticks(rates, len(panels)))
     fig.update_yaxes(rangemode="tozero")
     fig.update_yaxes(title_text="Steps until the level is reached", row=1, col=1)
     fig.update_layout(**figure(380, margin={"l": 64, "r": 20, "t": 92, "b": 56}))
@@ -156,9 +160,12 @@ def iso_harm_plot(data: Sequence[IsoHarm]) -> Plot | None:
     return Plot("iso-harm", fig, text)
 
 
-def _ticks(values: Collection[float]) -> dict[str, Any]:
-    """Ticks of a logarithmic axis: the values themselves, where they are few."""
-    ticks = sorted(values) if len(values) <= MAX_TICKS else log_ticks(min(values), max(values))
+def _ticks(values: Collection[float], panels: int = 1) -> dict[str, Any]:
+    """Ticks of a logarithmic axis in each of ``panels`` side by side: the values themselves, where there is room."""
+    ticks = sorted(values)
+    room = MIN_GAP * panels * math.log(ticks[-1] / ticks[0])
+    if len(ticks) > MAX_TICKS or any(math.log(b / a) < room for a, b in itertools.pairwise(ticks)):
+        ticks = log_ticks(ticks[0], ticks[-1])
     return {"tickvals": ticks, "ticktext": [number(t) for t in ticks]}
 
 

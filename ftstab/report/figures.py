@@ -122,6 +122,12 @@ class HeatFigure:
     start: float
     omitted: int
 
+    @property
+    def sparse(self) -> bool:
+        """Whether most cells were never asked for, as where a search draws rates from a range."""
+        cells = [c for line in self.panels for panel in line for row in panel.cells for c in row]
+        return sum(c.state == "absent" for c in cells) > 0.5 * len(cells)
+
 
 @dataclass(frozen=True)
 class CategoryMember:

@@ -42,8 +42,10 @@ from ftstab.report.figures import (
 )
 from ftstab.report.record import answer, question, record, shared_fields
 from ftstab.report.runs import Signals, average_figure, stability_figure, step_figure
+from ftstab.report.searched import search_plot, search_table
 from ftstab.report.style import CSS, SCRIPT, scroll_box
 from ftstab.report.table import outcome_table
+from ftstab.search.history import History
 from ftstab.spec import Study
 from ftstab.stability import Stability
 from ftstab.wording import (
@@ -60,6 +62,7 @@ from ftstab.wording import (
     rate_basis,
     score_basis,
     score_text,
+    search_text,
     sentences,
     stopped_text,
 )
@@ -81,6 +84,7 @@ def write_report(
     errors: Correction | None = None,
     arms: ArmsComparison | str | None = None,
     stability: Stability | None = None,
+    searched: History | None = None,
 ) -> None:
     """Write the report of a study to ``path``, replacing a file there at once or not at all.
 
@@ -97,9 +101,10 @@ def write_report(
         errors: what labels of the answers say of the judge; None where there are none.
         arms: the study's arms at equal utility, or why they aren't compared; None where it defines none.
         stability: what goes with harm; None leaves it out.
+        searched: what the study's search has asked; None where it doesn't search.
     """
     measured = (rows, outcomes, start, study, signals, statements, made_with)
-    write_page(render(*measured, unseen_categories, errors, arms, stability), path)
+    write_page(render(*measured, unseen_categories, errors, arms, stability, searched), path)
 
 
 def figure_page(title: str, plots: Sequence[Plot], notes: Sequence[str] = ()) -> str:
@@ -147,6 +152,7 @@ def render(
     errors: Correction | None = None,
     arms: ArmsComparison | str | None = None,
     stability: Stability | None = None,
+    searched: History | None = None,
 ) -> str:
     """Return the page of `write_report` as text."""
     origin = start_row(start, study)
@@ -166,6 +172,11 @@ def render(
         page.add(f'<div class="statement"><p>{escape(lead)}</p>{f"<ul>{lines}</ul>" if lines else ""}</div>')
     page.add(_facts(origin, summary, study))
     _settings(page, rows, origin, summary, study, classes, unseen_categories)
+    if searched is not None and searched.asked:
+        page.section("The search", search_text(searched))
+        plot = search_plot(searched)
+        page.plot(plot.name, plot.figure, plot.text)
+        page.add(search_table(searched))
     if arms is not None:
         page.section("Arms at equal utility")
         _arms(page, arms, start, origin)
@@ -364,6 +375,8 @@ def _settings(
         text += (
             f"The start model: {percent(grids.start)}." if grids.quantity == "rate" else "The start model: 0."
         )
+        if grids.sparse:
+            text += " Empty: not run."
         if grids.omitted:
             text += f" {grids.omitted} grids are left out here; the table has them."
         squares = len(grids.panels[0]) * len(grids.learning_rates)

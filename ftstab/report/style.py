@@ -1,6 +1,14 @@
-"""The style sheet and the script of the report, inlined into the page, and the box that both make scroll sideways."""
+"""The style sheet and the script of the report, inlined into the page, the box that both make scroll sideways, and
+plain tables in one."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ftstab.report.escape import escape
+
+LONG = 24
+"""Longest text of a cell, in characters, that isn't broken into lines."""
 
 
 def scroll_box(inner: str) -> str:
@@ -8,6 +16,20 @@ def scroll_box(inner: str) -> str:
     return (
         '<div class="sideways"><p class="hint" aria-hidden="true">wider than the window: scroll it sideways '
         f'(Shift and wheel) \u2194</p><div class="edge">{inner}</div></div>'
+    )
+
+
+def plain_table(label: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table of plain text that a screen reader calls ``label``."""
+
+    def cell(text: str) -> str:
+        return f'<td class="{"text wide" if len(text) > LONG else "text"}">{escape(text)}</td>'
+
+    head = "".join(f'<th scope="col" class="text">{escape(h)}</th>' for h in headers)
+    body = "".join("<tr>" + "".join(map(cell, row)) + "</tr>" for row in rows)
+    return scroll_box(
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
 
 

@@ -19,7 +19,7 @@ from ftstab.frontier import frontier_rows, start_row
 from ftstab.looks import now
 from ftstab.outcome import Outcome
 from ftstab.plan import Job, Plan, longest_first, open_work, planned_settings
-from ftstab.results import ASKED, FRESH, Results, about_now, asked_points, gather, study_folder
+from ftstab.results import ASKED, FRESH, OVER, Results, about_now, asked_points, gather, study_folder
 from ftstab.running.clock import Clock, TimedStore
 from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.fresh import ask_for_fresh
@@ -195,6 +195,8 @@ class _Driver:
             self._launch(launcher)
         if self.searching is not None and self.searching.ended is not None:
             self.show.note(f"the search is over: {self.searching.ended}")
+            self.about[OVER] = self.searching.ended
+            self._record()
             self.searching = None
             self._drop_states()
         if frontier_seeds is None and self.fresh_plan.open_jobs:
@@ -298,7 +300,7 @@ class _Driver:
             if len(self.searching.asked) == before:
                 return
             # Recorded before it is trained, so that a driver that is killed goes on with it.
-            self.about[ASKED] = [point.as_dict() for point in self.searching.asked]
+            self.about |= {ASKED: [point.as_dict() for point in self.searching.asked], OVER: None}
             self._record()
             results = self._gather()
             self.plan = results.plan

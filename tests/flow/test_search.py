@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from ftstab.plan import Point
-from ftstab.results import ASKED
+from ftstab.results import ASKED, OVER
 from tests.lab import Lab, cli, until
 
 AXES = {
@@ -65,8 +65,20 @@ def test_frontier_report_and_sync_read_a_search(searched):
     lab, study, _ = searched
     found = cli("frontier", study, "--json").json
     assert len(found["settings"]) == len(lab.results(study).outcomes)
-    assert cli("report", study).code == 0
     assert cli("sync", study, "--json").json["trials_added"] == 0
+
+    search = found["search"]
+    assert search["over"] == "the budget of 4 trajectories is spent"
+    assert [a["source"] for a in search["asked"]] == ["preset", "startup", "sampler", "sampler"]
+    assert sum(a["settings"] for a in search["asked"]) == len(found["settings"])
+    volumes = [a["hypervolume"] for a in search["asked"]]
+    assert volumes == sorted(volumes)
+    assert volumes[-1] == pytest.approx(found["summary"]["hypervolume"])
+    page = lab.folder / "searched.html"
+    assert cli("report", study, "--out", page).code == 0
+    told = "4 points asked (1 by preset, 1 by start-up, 2 by sampler). It ended because the budget of 4 trajectories"
+    assert told in page.read_text()
+    assert told in " ".join(cli("frontier", study).out.split())
 
 
 def test_nothing_is_trained_by_the_same_command_again(searched):
@@ -138,6 +150,7 @@ def test_a_killed_search_goes_on_with_what_it_had_asked(lab: Lab):
     process.kill()
     process.communicate()
     asked = lab.results(study).plan.trajectories[0].key
+    assert lab.results(study).about[OVER] is None
     kept = lab.pieces("outcomes")
     done = lab.run(study)
     assert done.code == 0, done.err
@@ -179,5 +192,6 @@ def test_a_hopeless_trajectory_is_left_and_told_as_what_it_is(lab: Lab):
     for key, outcome in found.items():
         pruned = told[key].state == optuna.trial.TrialState.PRUNED
         assert pruned == (outcome.status == "hopeless")
-    assert cli("frontier", study, "--json").code == 0
+    asked = cli("frontier", study, "--json").json["search"]["asked"]
+    assert [a["lost"] for a in asked] == [{"hopeless": 2}] * 2
     assert cli("report", study).code == 0

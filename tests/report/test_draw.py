@@ -95,6 +95,17 @@ def test_heat_maps_share_one_scale_and_say_every_number(rows):
     assert axis["cmin"] == -axis["cmax"], "a gain of 0 stands in the middle of the scale"
 
 
+def test_a_sparse_heat_map_leaves_empty_what_was_never_asked(rows):
+    first = rows[0].parameters
+    few = [r for r in rows if r.parameters["learning_rate"] == first["learning_rate"]]
+    few += [r for r in rows if r.parameters["batch_size"] == first["batch_size"] and r not in few][:1]
+    for data in heat_figures(few, START):
+        texts = [text for t in plain(draw_heat(data))["data"] if t["type"] == "scatter" for text in t["text"]]
+        assert data.sparse == (texts.count("") > len(texts) / 2)
+        assert "not run" not in texts or not data.sparse
+    assert not heat_figures(rows, START)[0].sparse
+
+
 def test_hover_text_is_never_a_template(rows):
     figures = [
         draw_frontier(frontier_figure(rows, START)),
