@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ftstab.evaluation.rates import gain
 from ftstab.outcome import Outcome
 from ftstab.spec import Study
+from ftstab.spec.search import Hopeless
 
 
 def hopeless_reason(outcomes: Sequence[Outcome], start: Outcome | None, study: Study) -> str | None:
@@ -29,12 +30,24 @@ def hopeless_reason(outcomes: Sequence[Outcome], start: Outcome | None, study: S
     if rule is None or not read or max(o.step for o in read) < rule.from_step:
         return None
     step = max(o.step for o in read)
-    if rule.safety_loss_above is not None:
-        losses = [o.diagnostics.get("safety_loss") for o in read]
-        if all(loss is not None and loss > rule.safety_loss_above for loss in losses):
-            return f"hopeless at step {step}: the safety loss of every average is above {rule.safety_loss_above:g} nats"
-    if rule.gain_below is not None and start is not None:
-        won = [gain(o, start) for o in read]
-        if all(w is not None and w.high < rule.gain_below for w in won):
-            return f"hopeless at step {step}: the gain of every average is surely below {rule.gain_below:g}"
-    return None
+    unsafe = [_unsafe(o, rule) for o in read]
+    useless = [_useless(o, start, rule) for o in read]
+    if not all(a or b for a, b in zip(unsafe, useless, strict=True)):
+        return None
+    whys = [f"the safety loss of {{}} is above {rule.safety_loss_above:g} nats"] if any(unsafe) else []
+    whys += [f"the gain of {{}} is surely below {rule.gain_below:g}"] if any(useless) else []
+    if all(unsafe) or all(useless):
+        return f"hopeless at step {step}: {whys[0 if all(unsafe) else -1].format('every average')}"
+    return (
+        f"hopeless at step {step}: of every average {' or '.join(why.replace(' of {}', '') for why in whys)}"
+    )
+
+
+def _unsafe(outcome: Outcome, rule: Hopeless) -> bool:
+    loss = outcome.diagnostics.get("safety_loss")
+    return rule.safety_loss_above is not None and loss is not None and loss > rule.safety_loss_above
+
+
+def _useless(outcome: Outcome, start: Outcome | None, rule: Hopeless) -> bool:
+    won = None if rule.gain_below is None or start is None else gain(outcome, start)
+    return won is not None and rule.gain_below is not None and won.high < rule.gain_below

@@ -22,7 +22,7 @@ from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
 from ftstab.models.source import here, identify
 from ftstab.results import find_study
-from ftstab.running.remarks import asked_place, limit_remarks, training_remarks
+from ftstab.running.remarks import asked_place, limit_remarks, schedule_remarks, training_remarks
 from ftstab.spec import Parts, Study, Template, load_parts
 from ftstab.stopping import stopping_rule
 from ftstab.training.posthoc import check_posthoc
@@ -88,6 +88,7 @@ class _Checks:
         study, base_dir = self.study, self.base_dir
         self.attempt("stopping", ("stopping", "constraints"), lambda: stopping_rule(study))
         self.attempt("posthoc", ("posthoc", "axes", "training"), lambda: check_posthoc(study))
+        self.notes += self.attempt("axes.steps", ("axes", "training"), lambda: schedule_remarks(study)) or []
         known = self.attempt(
             "base.model", ("base.model", "base.revision"), lambda: identify(study.base, base_dir)
         )

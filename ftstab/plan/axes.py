@@ -15,7 +15,7 @@ class AxisFreedom:
         name: name in the study file.
         values: number of values; None where a search draws from a range.
         free: True if one trajectory answers all values, False if each value is trained; None if that depends on
-            the value of another axis.
+            the value of another axis, or values share a part of their training.
         why: the reason, in a sentence.
     """
 
@@ -25,11 +25,11 @@ class AxisFreedom:
     why: str
 
 
-_SCHEDULES = {
+_SCHEDULES: dict[str, tuple[bool | None, str]] = {
     "constant": (True, "the learning rate at step t doesn't depend on how many steps follow"),
     "warmup_stable_decay": (
-        True,
-        "the trunk is shared; each step count branches from it where its decay begins",
+        None,
+        "the trunk is shared, and each step count trains its own decay",
     ),
     "cosine": (False, "the learning rate at step t depends on the last step, so each step count is trained"),
     "linear": (False, "the learning rate at step t depends on the last step, so each step count is trained"),

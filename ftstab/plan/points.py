@@ -106,7 +106,10 @@ def planned_settings(study: Study) -> int | None:
         return None
     schedules = study.axes.of("schedule") or [study.training.schedule]
     steps = 1 if set(schedules) <= set(HORIZON_SCHEDULES) else len(study.axes.steps)
-    return budget.trajectories * steps * len(study_profiles(study)) * len(study.axes.interpolation)
+    # Where training continues from an average, a trajectory has that one alone.
+    modes = study.axes.of("ema_mode") or [study.training.ema_mode]
+    profiles = 1 if set(modes) == {"feedback"} else len(study_profiles(study))
+    return budget.trajectories * steps * profiles * len(study.axes.interpolation)
 
 
 def point_jobs(

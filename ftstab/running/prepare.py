@@ -19,7 +19,7 @@ from ftstab.models.align import Progress, StartModel, start_model
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
 from ftstab.results import Identities, evaluation_part, gather, recorded
-from ftstab.running.remarks import asked_place, limit_remarks, training_remarks
+from ftstab.running.remarks import asked_place, limit_remarks, schedule_remarks, training_remarks
 from ftstab.spec import Study, parse_recorded
 from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
@@ -75,7 +75,12 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
     sets = {asked_place(study, role): q for role, q in questions.sets.items()}
     read = data.sets | {where: q.rows for where, q in sets.items()}
     halves = {where: len(q.plan.order) for where, q in sets.items()}
-    for text in (*training_remarks(study, data, chat), *limit_remarks(study, read, halves)):
+    said = (
+        *schedule_remarks(study),
+        *training_remarks(study, data, chat),
+        *limit_remarks(study, read, halves),
+    )
+    for text in said:
         console.print(shown(text), highlight=False, soft_wrap=True)
     if data.mix is not None:
         judged = {role: q.rows for role, q in questions.sets.items() if role != "utility"}

@@ -1,4 +1,5 @@
-"""What is said of a study's data before anything is trained: rows that are too long, limits above what there is.
+"""What is said of a study before anything is trained: rows that are too long, limits above what there is, warm-up that
+leaves no room for a decay.
 
 Pure, but for the tokenizer.  `ftstab validate` and `ftstab run` say it alike.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
+from typing import Any
 
 from ftstab.data.rows import RowSet
 from ftstab.data.training import TrainingData
@@ -46,6 +48,30 @@ def training_remarks(study: Study, data: TrainingData, chat: Chat) -> list[str]:
                     f"{where}: {len(rows.rows) - used} of {len(rows.rows)} rows are left out, whose request alone "
                     f"leaves no room for an answer within {key} {length} tokens"
                 )
+    return said
+
+
+def schedule_remarks(study: Study) -> list[str]:
+    """Return which steps of the grid end while the learning rate still warms up, or should be falling already."""
+
+    def values(name: str) -> list[Any]:
+        drawn = study.axes.range(name)
+        return [drawn.high] if drawn else study.axes.of(name) or [getattr(study.training, name)]
+
+    warmup, fraction = max(values("warmup_steps")), max(values("decay_fraction"))
+    said = []
+    for schedule in values("schedule"):
+        if schedule == "constant":
+            continue
+        stable = schedule == "warmup_stable_decay"
+        short = [n for n in study.axes.steps if warmup > n - (max(1, round(fraction * n)) if stable else 1)]
+        if short:
+            few = ", ".join(map(str, short))
+            said.append(
+                f"axes.steps: with `schedule: {schedule}` and {warmup:g} steps of warm-up, {few} "
+                "steps are too few for warm-up and decay, so the learning rate doesn't take its course there; lower "
+                "`warmup_steps`, or leave these steps out"
+            )
     return said
 
 

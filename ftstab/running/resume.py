@@ -119,7 +119,10 @@ class States:
     def resume(self, progress: Progress, state: State) -> None:
         """Go on with the attempt of ``state`` from there."""
         self.load(state)
+        # A branch's own rows don't hold the spikes of its trunk, which the state counts as well.
+        spikes = self._runner.spikes
         self.look_back(progress, state.attempt, state.step)
+        self._runner.spikes = spikes
 
     def look_back(self, progress: Progress, attempt: str, step: int) -> None:
         """Have ``progress``, and the count of spikes, say what they said when ``attempt`` was at ``step``."""

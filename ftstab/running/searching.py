@@ -60,7 +60,7 @@ class Searching:
             place = added[one.setting]
             if place[1] not in running:  # what isn't finished may still find something
                 trainings.setdefault(place, []).append(one)
-        paid = {key for point, jobs in asked if not point.stored for key in jobs}
+        paid = {place for point, jobs in asked if not point.stored for place in _paid(point, jobs)}
         self.ended = self._over([*trainings.values()], len(paid))
         if self.ended is not None:
             return []
@@ -73,7 +73,7 @@ class Searching:
         planned = {
             s.key for some in (*(j for _, j in asked), jobs) for job in some.values() for s in job.settings
         }
-        self.ended = self._too_much(len(paid if stored else paid | jobs.keys()), len(planned))
+        self.ended = self._too_much(len(paid if stored else paid | _paid(point, jobs)), len(planned))
         if self.ended is not None:
             return []
         self.asked.append(replace(point, stored=stored))
@@ -87,7 +87,7 @@ class Searching:
             return f"the budget of {budget.trajectories} trajectories is spent"
         if budget.hours is not None and time.monotonic() - self._began > 3600 * budget.hours:
             return f"the budget of {budget.hours:g} hours is spent"
-        if stall is not None and stalled(self._study, trainings):
+        if stall is not None and self._search.begun(self.asked) and stalled(self._study, trainings):
             return f"the hypervolume grew by less than {stall.growth:.1%} in the last {stall.trajectories} trajectories"
         return None
 
@@ -115,3 +115,12 @@ class Searching:
             self._records.outcome(s.trajectory, self._identities.outcome_key(s.key)) is not None
             for s in job.settings
         )
+
+
+def _paid(point: Point, jobs: Collection[str]) -> set[tuple[str, str]]:
+    """What a point takes of a budget: a training for each of its ``jobs``, which further steps of it share.
+
+    Points that differ in what only a branch reads (`decay_fraction`) share a trunk, but each has branches of its own.
+    """
+    choices = repr(sorted(point.choices.items()))
+    return {(key, choices) for key in jobs}

@@ -97,10 +97,12 @@ def history(
                 point=point,
                 trajectories=tuple(t.key for job in jobs for t in (job.trunk, *job.branches) if t.settings),
                 settings=len(new),
-                lost=Counter(
-                    r.status if r.status != "scored" else "no score"
-                    for r in new
-                    if r.gain is None or r.rate is None or r.rate.value is None
+                lost=dict(
+                    Counter(
+                        r.status if r.status != "scored" else "no score"
+                        for r in new
+                        if r.gain is None or r.rate is None or r.rate.value is None
+                    )
                 ),
                 within=sum(bool(r.feasible and r.within_limit) for r in seen) if limited else None,
                 hypervolume=hypervolume(objectives(able), (REFERENCE["rate"], -REFERENCE["gain"])),

@@ -67,6 +67,10 @@ class Search:
             return self._new(point, asked)
         return self._proposed(asked, told, running)
 
+    def begun(self, asked: Sequence[Point]) -> bool:
+        """Whether presets and start-up are behind it, so that a sampler has had its say."""
+        return len(asked) >= self.options.startup and self._preset(asked) is None
+
     def _preset(self, asked: Sequence[Point]) -> Point | None:
         """The first preset that wasn't asked yet, also where the study file came to hold it after the first run."""
         before = [p for p in asked if p.source.startswith("preset")]
@@ -129,17 +133,22 @@ class Search:
             )
             candidates = [self._point(drawn, self.longest, "sampler") for drawn in every]
         else:
-            # What was trained may be trained further.
+            # What was trained may be trained further, unless the axes were narrowed since it was asked.
             drawn = (self._quasi_random(i) for i in range(index, index + MANY))
-            candidates = [*asked, *(self._point(values, self.longest, "sampler") for values in drawn)]
+            candidates = [p for p in asked if self._inside(p)]
+            candidates += [self._point(values, self.longest, "sampler") for values in drawn]
         seed = _seed(self.options.seed, index)
         found = best_trajectory(
             self.study, self.space, told, [p.choices for p in candidates], asked, running, _REFERENCE, seed
         )
         if found is None:
             # Everything diverged so far, or nothing promises growth: what is unknown is looked at evenly.
-            found = self._point(self._quasi_random(index), self.longest, "startup")
+            found = self._point(self._scaled(self._quasi_random(index), {}), self.longest, "startup")
         return self._new(found, asked)
+
+    def _inside(self, point: Point) -> bool:
+        """Whether the axes hold every choice of ``point``."""
+        return all(d.holds(point.choices[d.name]) for d in self.trained if d.name in point.choices)
 
     def _has(self, name: str) -> bool:
         return any(d.name == name for d in self.space)
@@ -184,7 +193,7 @@ class Search:
         ``index`` on, since a range hardly ever gives a value twice."""
         if any(d.range is not None for d in self.trained):
             for other in range(index, index + MOVES):
-                yield self._quasi_random(other)
+                yield self._scaled(self._quasi_random(other), {})
             return
         here = [
             d.coordinate(point.choices[d.name]) if d.name in point.choices else None for d in self.trained

@@ -121,6 +121,11 @@ class _Expected:
 
     def __init__(self, space: Sequence[Dimension], told: Sequence[Told], rng: np.random.Generator) -> None:
         self._space = space
+        # The front is that of all, whichever settings the processes are conditioned on.
+        whole = [t for t in told if t.objectives is not None]
+        self._able = self._coordinates(t.values for t in whole)[
+            [all(excess <= 0 for excess in t.constraints.values()) for t in whole]
+        ]
         if len(told) > KNOWN:
             told = [told[i] for i in np.sort(rng.permutation(len(told))[:KNOWN])]
         scored = [t for t in told if t.objectives is not None]
@@ -140,8 +145,6 @@ class _Expected:
         for name in sorted({n for t in scored for n, excess in t.constraints.items() if excess > 0}):
             excess = np.array([t.constraints.get(name, 0.0) for t in scored])
             self._limits.append(_Process(places, excess, rng, centred=False))
-        able = np.array([all(excess <= 0 for excess in t.constraints.values()) for t in scored])
-        self._able = places[able]
 
     def believe(self, values: Sequence[Mapping[str, Any]]) -> None:
         """Take what is expected of settings that are being trained for what they will be (kriging believer)."""

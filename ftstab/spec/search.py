@@ -103,7 +103,8 @@ class Search(Closed):
     budget: Budget | None = None
     """What `optuna` may spend; it needs one."""
     startup: Annotated[int, Field(ge=0)] = 4
-    """Trajectories drawn quasi-randomly, presets among them, before a sampler begins to learn."""
+    """Points drawn quasi-randomly, presets among them, before a sampler begins to learn; a point is a trajectory for
+    each search seed."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the sampler."""
     presets: list[str | dict[str, Any]] = []
@@ -120,7 +121,7 @@ class Search(Closed):
     is a range they are kept for `trajectory_gp` alone, the only one that asks for its values twice.  false: such an ask
     begins anew."""
     stall: Stall | None = None
-    """When to end early because nothing is found any more; null: never."""
+    """When to end early because nothing is found any more, presets and start-up aside; null: never."""
 
     @model_validator(mode="after")
     def _whole(self) -> Search:

@@ -141,11 +141,10 @@ class OptunaTracker:
         """Name the start model's outcome, which constraints are relative to."""
         self._start = outcome
 
-    def ask(self, job: Job) -> int:
+    def ask(self, job: Job) -> int | None:
         """Ask the parent trial of ``job`` and return its number; it stands for a setting that isn't told yet.
 
-        Raises:
-            StudyError: every setting of the job is told.
+        None where every setting is told: the database may remember what the store has lost, and trains it again.
         """
         from optuna.trial import TrialState
 
@@ -154,7 +153,7 @@ class OptunaTracker:
             return int(self._parents[job.key].trial.number)
         untold = [s for s in job.settings if s.key not in self._known]
         if not untold:
-            raise StudyError(f"job {job.key}: Optuna was told all of its settings; there is nothing to ask")
+            return None
         setting = max(untold, key=lambda s: (s.step, s.profile.kind == "last", s.interpolation == 1))
         params, space = self._point(setting)
         attributes = {

@@ -10,7 +10,7 @@ import pytest
 
 from ftstab.evaluation.rates import exact_match_score, rate
 from ftstab.outcome import Outcome
-from ftstab.plan import Job, Point
+from ftstab.plan import Job, Point, planned_settings
 from ftstab.results import Identities
 from ftstab.running.searching import Searching
 from ftstab.search import Search, Told
@@ -133,8 +133,43 @@ def test_the_branches_of_a_trunk_are_one_training(folder):
     assert run.searching.ended == "the budget of 2 trajectories is spent"
 
 
+def test_points_that_share_a_trunk_are_paid_one_by_one(folder):
+    # Every value of the range branches from one trunk, and trains a branch of its own.
+    study = searched(
+        {"budget": {"trajectories": 3}, "startup": 8},
+        {"schedule": "warmup_stable_decay"},
+        learning_rate=[1e-4],
+        batch_size=[4],
+        decay_fraction={"low": 0.05, "high": 0.5},
+    )
+    run = Run(folder, study)
+    run.train(4)
+    assert len(run.searching.asked) == 3
+    assert run.searching.ended == "the budget of 3 trajectories is spent"
+    assert len({o.setting for o in run.found}) <= planned_settings(study)
+
+
+def test_no_search_stalls_before_its_presets_and_its_start_up(folder):
+    presets = [{"learning_rate": rate} for rate in (1e-5, 1e-4)]
+    study = searched({"presets": presets, "startup": 3, "stall": {"trajectories": 1}})
+    run = Run(folder, study)
+    run.train(2)
+    assert run.searching.ended is None
+    run.train(2)
+    assert run.searching.ended == "the hypervolume grew by less than 1.0% in the last 1 trajectories"
+    assert [p.source for p in run.searching.asked] == ["preset", "preset", "startup"]
+    # A preset that the file holds since is still tried.
+    more = searched(
+        {"presets": [*presets, {"learning_rate": 1e-3}], "startup": 3, "stall": {"trajectories": 1}}
+    )
+    again = Run(folder, more, run.searching.asked)
+    again.found = run.found
+    assert again.next()
+    assert again.searching.asked[-1].source == "preset"
+
+
 def test_what_still_runs_does_not_count_as_having_found_nothing(folder):
-    study = searched({"startup": 6})
+    study = searched({"startup": 0, "sampler": "quasi_random"})
     options = study.search.model_copy(update={"stall": Stall(trajectories=1, growth=0.01)})
     run = Run(folder, study.model_copy(update={"search": options}))
     run.train(1)

@@ -257,3 +257,44 @@ def test_the_square_root_rule_follows_the_batch_size_of_a_preset():
     free, tied = first("none"), first("sqrt")
     assert tied.choices["batch_size"] == 256
     assert tied.choices["learning_rate"] == pytest.approx(4 * free.choices["learning_rate"], rel=0.01)
+
+
+def test_points_drawn_where_nothing_has_numbers_follow_the_square_root_rule_too():
+    def drawn(prior: str) -> Point:
+        options = {"startup": 1, "batch_prior": prior}
+        search = Search(study(options, learning_rate=LOG, batch_size=[1, 16, 256]))
+        first = search.next([], [])
+        diverged = [Told(t.values, None, {"diverged": 1.0}, "first") for t in tell(search, first, 0.5, 0.5)]
+        return search.next([first], diverged)
+
+    free, tied = drawn("none"), drawn("sqrt")
+    assert (free.source, tied.source) == ("startup", "startup")
+    batch = free.choices["batch_size"]
+    assert tied.choices["batch_size"] == batch != 16
+    wanted = min(max(free.choices["learning_rate"] * (batch / 16) ** 0.5, 1e-6), 1e-2)
+    assert tied.choices["learning_rate"] == pytest.approx(wanted, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("stored", "axes"),
+    [
+        ({"learning_rate": 1e-4, "batch_size": 64}, {"learning_rate": LOG}),
+        ({"learning_rate": 1.2e-5, "batch_size": 4}, {"learning_rate": {"low": 1e-6, "high": 1e-5}}),
+        (
+            {"learning_rate": 1e-4, "batch_size": 4, "weight_decay": 0.0},
+            {"learning_rate": LOG, "weight_decay": [0.01, 0.1]},
+        ),
+    ],
+)
+def test_what_was_asked_outside_the_axes_is_not_asked_for_more(stored, axes):
+    search = Search(study({"startup": 0}, **axes))
+    known = Point(stored, 5, "sampler")
+    inside = search.next([known], [])
+    told = tell(search, inside, 0.2, -0.9)
+    asked = [known, inside]
+    for _ in range(3):
+        found = search.next(asked, told)
+        assert found.choices != stored
+        assert search._inside(found)
+        asked.append(found)
+        told += tell(search, found, 0.3, -0.5)
