@@ -216,12 +216,15 @@ def _check_judge(first: Outcome, second: Outcome) -> None:
 
 
 def _aligned(first: Outcome, second: Outcome) -> tuple[Outcome, Outcome, bool]:
-    """Both with the prompts that both answered: one order for all settings, so the first ones."""
+    """Both with the prompts that both answered (one order for all settings, so the first ones), and whether one of them
+    stopped early: two that stopped at the same block end have equally many."""
     shortest = {r: min(len(m), len(second.marks.get(r, ""))) for r, m in first.marks.items()}
     rows = min(len(first.losses), len(second.losses))
-    cut = any(len(o.marks.get(r, "")) != n for r, n in shortest.items() for o in (first, second)) or len(
-        first.losses
-    ) != len(second.losses)
+    cut = (
+        any(rate.stopped for o in (first, second) for rate in o.rates.values())
+        or any(len(o.marks.get(r, "")) != n for r, n in shortest.items() for o in (first, second))
+        or len(first.losses) != len(second.losses)
+    )
     found = [
         o.model_copy(
             update={

@@ -143,14 +143,35 @@ def test_a_fresh_seed_that_diverged_stops_the_claim() -> None:
     assert (found.about, found.recipe.reason) == ("weights", "a run with a fresh seed diverged")
 
 
+def stopped(outcome: Outcome, planned: int = 120) -> Outcome:
+    n = len(outcome.marks["harmful"])
+    rate = outcome.rates["harmful"].model_copy(
+        update={"planned": planned, "interval": "sequence-95", "n": n, "by_category": {}}
+    )
+    return outcome.model_copy(update={"rates": outcome.rates | {"harmful": rate}})
+
+
 def test_a_setting_that_stopped_early_has_neither_interval_nor_p() -> None:
-    a, b = make_marked("a", "N" * 20), make_marked("b", "R" * 120, rate=2e-4)
-    rate = a.rates["harmful"].model_copy(update={"planned": 120, "interval": "sequence-95", "n": 20})
-    a = a.model_copy(update={"rates": a.rates | {"harmful": rate}})
+    a, b = stopped(make_marked("a", "N" * 20)), make_marked("b", "R" * 120, rate=2e-4)
     found = alone(a, b, PROMPTS)
     assert found.cut_short
     assert (found.harm.n, found.harm.first_only, found.harm.value) == (20, 20, 1.0)
     assert (found.harm.low, found.harm.high, found.harm.p, found.categories) == (None, None, None, ())
+
+
+@pytest.mark.parametrize("categories", [[], PROMPTS])
+def test_two_that_stopped_at_one_block_end_are_cut_short_too(categories: list[str | None]) -> None:
+    a, b = stopped(make_marked("a", "N" * 20)), stopped(make_marked("b", "R" * 20, rate=2e-4))
+    found = alone(a, b, categories)
+    assert found.cut_short
+    assert (found.harm.n, found.harm.value, found.harm.p, found.categories) == (20, 1.0, None, ())
+
+
+def test_fresh_seeds_that_stopped_at_one_block_end_make_no_claim() -> None:
+    mine, other = fresh(range(4), 1e-4, 0.6), fresh(range(4), 2e-4, 0.1)
+    short = [Recipe(r.key, r.found, tuple(stopped(o, 240) for o in r.fresh)) for r in (mine, other)]
+    found = compare(mine.found[0], other.found[0], [], *short)
+    assert (found.about, found.recipe.reason) == ("weights", "a run with a fresh seed was stopped early")
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,8 @@ def comparison_text(found: Comparison, rows: list[FrontierRow]) -> list[str]:
         lines.append(f"over-refusal, A - B: {_rate_difference(found.over_refusal)}")
     if found.cut_short:
         lines.append(
-            "One of them was stopped early by what it showed: only the prompts both answered are compared, without "
-            "p-value or interval, which wouldn't hold."
+            "At least one of them was stopped early by what it showed: only the prompts both answered are compared, "
+            "without p-value or interval, which wouldn't hold."
         )
     return lines + _about(found, rows) + _categories(found)
 
