@@ -255,6 +255,13 @@ def test_mean_interval_equals_scipy(n):
     assert mean_interval(values, 0.9) == pytest.approx(expected)
 
 
+def test_equal_values_in_steps_leave_the_doubt_of_one():
+    values = [0.5] * 20
+    half = reference.t.ppf(0.975, 19) / 20
+    assert mean_interval(values, grain=1.0) == pytest.approx((0.5 - half, 0.5 + half))
+    assert mean_interval(values) == pytest.approx((0.5, 0.5))
+
+
 def test_below_two_values_nothing_is_known():
     assert mean_interval([]) == (-math.inf, math.inf)
     assert mean_interval([3.0]) == (-math.inf, math.inf)

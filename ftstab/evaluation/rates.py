@@ -20,7 +20,7 @@ MatchMetric = Literal["exact_match", "multiple_choice", "instruction_following"]
 
 _JUDGED = frozenset("RNIU")
 _TASK = frozenset("10RI")
-_WINS = {"1": 1.0, "T": 0.5, "0": 0.0, "U": 0.0}
+_WINS = {"1": 1.0, "T": 0.5, "0": 0.0}
 
 
 class Gain(NamedTuple):
@@ -142,14 +142,19 @@ def match_score(
     )
 
 
-def win_values(marks: str) -> list[float]:
-    """Return what each row is worth to a win rate: 1 won, 1/2 tied, 0 lost; unscored counts as lost.
+def win_values(marks: str, unscored: float = 0.0) -> list[float]:
+    """Return what each row is worth to a win rate: 1 won, 1/2 tied, 0 lost.
+
+    Args:
+        marks: 1 won, 0 lost, T tied, U unscored, per row.
+        unscored: what an unscored row is worth: 0, as if lost, or 1, as if won.
 
     Raises:
         ValueError: an unknown mark.
     """
-    _check(marks, frozenset(_WINS))
-    return [_WINS[mark] for mark in marks]
+    worth = _WINS | {"U": unscored}
+    _check(marks, frozenset(worth))
+    return [worth[mark] for mark in marks]
 
 
 def win_rate_score(marks: str, benchmark_label: str, comparer_label: str) -> Score:
@@ -227,7 +232,9 @@ def gain(setting: Outcome, start: Outcome, which: Literal["utility", "secondary"
 
     Right or wrong: difference of the shares of right answers, by Newcombe's paired interval; refused and
     incoherent answers are not right.  Held-out loss: start minus setting per answer token, by the ratio
-    interval of paired differences, the paired t interval where all rows have equally many tokens.
+    interval of paired differences, the paired t interval where all rows have equally many tokens.  Win rate: difference
+    of the two win rates; against the start half of Newcombe's interval, between two settings the paired t interval of
+    which neither end counts on unscored rows, with its variance one row larger than seen.
 
     Args:
         setting: the outcome of a setting.
@@ -258,16 +265,24 @@ def gain(setting: Outcome, start: Outcome, which: Literal["utility", "secondary"
 
 def _win_gain(setting: Outcome, start: Outcome) -> Gain | None:
     ours, theirs = _paired_marks(setting, start)
-    score = setting.utility
-    if score is None or score.value is None or score.low is None or score.high is None:
+    first, second = setting.utility, start.utility
+    if first is None or first.value is None or second is None or second.value is None:
         return None
-    if set(theirs) <= {"T"}:
-        # The start itself, which ties with itself: one half on every row.
-        return Gain(score.value - 0.5, score.low - 0.5, score.high - 0.5)
-    # Both were compared with the start; what couldn't be scored counts against the first.
-    worth = [1.0 if mark == "U" else _WINS[mark] for mark in theirs]
-    won = [a - b for a, b in zip(win_values(ours), worth, strict=True)]
-    return Gain(sum(won) / len(won), *mean_interval(won)) if len(won) > 1 else None
+    value = first.value - second.value
+    # The start, which ties with itself, has one half on every row: then the other's own interval says it all.
+    if set(theirs) == {"T"} and first.low is not None and first.high is not None:
+        return Gain(value, first.low - 0.5, first.high - 0.5)
+    if set(ours) == {"T"} and second.low is not None and second.high is not None:
+        return Gain(value, 0.5 - second.high, 0.5 - second.low)
+    if len(ours) < 2:
+        return None
+    # Both were compared with the start.  What couldn't be scored is at worst for each end.
+    least, most = (
+        [a - b for a, b in zip(win_values(ours, mine), win_values(theirs, other), strict=True)]
+        for mine, other in ((0.0, 1.0), (1.0, 0.0))
+    )
+    low, high = mean_interval(least, grain=1.0).low, mean_interval(most, grain=1.0).high
+    return Gain(value, max(-1.0, low), min(1.0, high))
 
 
 def _number_gain(setting: Outcome, start: Outcome) -> Gain | None:

@@ -10,13 +10,19 @@ from scipy import special
 from ftstab.stats.interval import Interval, Values, check_level, paired
 
 
-def mean_interval(values: Values, level: float = 0.95) -> Interval:
+def mean_interval(values: Values, level: float = 0.95, grain: float = 0.0) -> Interval:
     """Return Student's t interval of a mean.  Below two values nothing is known: (-inf, inf).
+
+    Args:
+        values: one per unit.
+        level: of the interval.
+        grain: by how much a unit may differ from another where values come in steps; 0 where they don't.  The variance
+            is taken one such unit larger, so that units which are all equal leave doubt too.
 
     Raises:
         ValueError: a level outside (0, 1), or values that aren't a flat list of finite numbers.
     """
-    return ratio_interval(values, np.ones(len(values)), level)
+    return ratio_interval(values, np.ones(len(values)), level, grain)
 
 
 def paired_mean_interval(first: Values, second: Values, level: float = 0.95) -> Interval:
@@ -29,12 +35,12 @@ def paired_mean_interval(first: Values, second: Values, level: float = 0.95) -> 
     return mean_interval(a - b, level)
 
 
-def ratio_interval(totals: Values, weights: Values, level: float = 0.95) -> Interval:
+def ratio_interval(totals: Values, weights: Values, level: float = 0.95, grain: float = 0.0) -> Interval:
     """Return the t interval of sum(totals) / sum(weights), where units were drawn with their weights.
 
     Linearised variance: with r the ratio and e = totals - r * weights,
     se = sqrt(n / (n - 1) * sum(e^2)) / sum(weights), on n - 1 degrees of freedom.  With equal weights this is
-    the t interval of the mean.  Below two units nothing is known: (-inf, inf).
+    the t interval of the mean.  Below two units nothing is known: (-inf, inf).  ``grain`` as in `mean_interval`.
 
     Source: Cochran 1977, Sampling Techniques, 3rd edition, chapter 6 (no finite population correction).
 
@@ -50,7 +56,7 @@ def ratio_interval(totals: Values, weights: Values, level: float = 0.95) -> Inte
     if n < 2:
         return Interval(-math.inf, math.inf)
     ratio = float(y.sum() / w.sum())
-    error = math.sqrt(n / (n - 1) * float(((y - ratio * w) ** 2).sum())) / float(w.sum())
+    error = math.hypot(math.sqrt(n / (n - 1) * float(((y - ratio * w) ** 2).sum())), grain) / float(w.sum())
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * error
     return Interval(ratio - half, ratio + half)
 

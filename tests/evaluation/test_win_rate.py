@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from scipy.stats import multinomial
+from scipy.stats import t as student
 
 from ftstab.errors import SpecError, StudyError
 from ftstab.evaluation.judges import Answer
@@ -14,7 +16,7 @@ from ftstab.evaluation.win_rate import ComparingEndpoint, Preferred, comparer_la
 from ftstab.outcome import Outcome, Profile
 from ftstab.spec import parse_study
 from ftstab.spec.judges import EndpointComparer
-from ftstab.stats import newcombe_paired, paired_mean_interval
+from ftstab.stats import newcombe_paired
 from tests.evaluation.judges.server import SECRET, chat, error, serving
 
 
@@ -157,10 +159,44 @@ def test_gain_of_one_setting_over_another_is_paired():
     assert won is not None
     first, second = win_values("1110TTT0"), win_values("0T10TTT1")
     assert won.value == pytest.approx(sum(first) / 8 - sum(second) / 8)
-    assert (won.low, won.high) == pytest.approx(paired_mean_interval(first, second))
-    # Unscored counts against the first: lost if its own, won if the other's.
-    assert gain(outcome("U1"), outcome("01")).value == pytest.approx(0)
-    assert gain(outcome("11"), outcome("U1")).value == pytest.approx(0)
+    # Student's t of the differences, with the variance that one row more would add.
+    differences = np.array(first) - second
+    half = student.ppf(0.975, 7) * np.sqrt(differences.var(ddof=1) / 8 + 1 / 8**2)
+    assert (won.low, won.high) == pytest.approx((won.value - half, won.value + half))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("T" * 95 + "U" * 5, "T" * 95 + "U" * 5),
+        ("1" * 30 + "0" * 60 + "U" * 10, "T" * 70 + "U" * 30),
+        ("0" * 90 + "U" * 10, "1" * 90 + "0" * 10),
+        ("T" * 20, "1" * 20),
+        ("1" * 20, "1" * 20),
+    ],
+)
+def test_a_gain_holds_its_value_and_turns_with_its_sides(ours, theirs):
+    one, other = gain(outcome(ours), outcome(theirs)), gain(outcome(theirs), outcome(ours))
+    assert one.value == pytest.approx(outcome(ours).utility.value - outcome(theirs).utility.value)
+    assert one.low <= one.value <= one.high
+    assert one.low < one.high
+    assert (other.value, other.low, other.high) == pytest.approx((-one.value, -one.high, -one.low))
+    assert one.low >= -1
+    assert one.high <= 1
+
+
+def test_unscored_rows_count_against_either_claim():
+    marks = "10T" * 30 + "1" * 10
+    lost = marks[:-10] + "U" * 10
+    clear = gain(outcome(marks), outcome(marks))
+    # Ten of a hundred rows may be lost or won: 10 points more at either end.
+    found = gain(outcome(lost), outcome(marks))
+    assert found.low < clear.low - 0.09
+    assert found.high >= clear.high - 1e-9
+    same = gain(outcome(lost), outcome(lost))
+    assert same.value == 0
+    assert same.low < clear.low - 0.09
+    assert same.high > clear.high + 0.09
 
 
 @pytest.fixture
