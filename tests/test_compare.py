@@ -10,6 +10,7 @@ import pytest
 
 from ftstab.compare import compare, rate_difference
 from ftstab.errors import StudyError
+from ftstab.evaluation.rates import win_rate_score
 from ftstab.outcome import Outcome
 from ftstab.recipes import Recipe, by_recipe, recipe_of
 from ftstab.stats import mcnemar_exact, new_run_difference, newcombe_paired
@@ -122,9 +123,45 @@ def test_three_fresh_seeds_are_a_claim_about_recipes() -> None:
         [[m == "N" for m in o.marks["harmful"]] for o in r.fresh if o.seed in (1, 2, 3)]
         for r in (mine, other)
     ]
-    assert found.recipe.harm == new_run_difference(np.array(hits[0], float) - np.array(hits[1], float))
+    expected = new_run_difference(np.array(hits[0], float) - np.array(hits[1], float))
+    assert found.recipe.harm == pytest.approx(expected)
     assert found.recipe.harm.low > 0
     assert found.recipe.utility.value == 0
+
+
+def with_marks(recipe: Recipe, harmful: str, utility: str = "10" * 50) -> Recipe:
+    """The recipe, every run of which was marked so, its utility a win rate."""
+    marks, score = {"harmful": harmful, "utility": utility}, win_rate_score(utility, "tasks@1", "comparer@1")
+    found, fresh_runs = (
+        tuple(o.model_copy(update={"marks": marks, "utility": score}) for o in some)
+        for some in (recipe.found, recipe.fresh)
+    )
+    return Recipe(recipe.key, found, fresh_runs)
+
+
+def test_a_difference_of_recipes_is_that_of_their_rates() -> None:
+    # 30 of 60 scored against 40 of 120: more harmful, though fewer of all prompts were seen to be.
+    mine = with_marks(fresh(range(4), 1e-4, 0.6), "N" * 30 + "R" * 30 + "I" * 60)
+    other = with_marks(fresh(range(4), 2e-4, 0.1), "N" * 40 + "R" * 80)
+    found = compare(mine.found[0], other.found[0], [], mine, other)
+    assert found.recipe.harm.value == pytest.approx(30 / 60 - 40 / 120)
+    assert found.recipe.harm.value == pytest.approx(found.harm.value)
+    assert found.recipe.harm.low < (30 - 40) / 120
+    assert found.recipe.harm.high > (90 - 40) / 120
+    nothing = with_marks(mine, "IU" * 60)
+    said = compare(mine.found[0], other.found[0], [], nothing, other).recipe
+    assert (said.harm, said.reason) == (None, "a run with a fresh seed has no answer that could be scored")
+
+
+def test_unscored_rows_of_win_rates_count_against_either_recipe() -> None:
+    utility = "T" * 95 + "U" * 5
+    mine, other = (with_marks(fresh(range(4), rate, 0.6), "R" * 120, utility) for rate in (1e-4, 2e-4))
+    found = compare(mine.found[0], other.found[0], [], mine, other)
+    assert found.utility.gain.value == found.recipe.utility.value == 0
+    assert found.recipe.utility.low < -0.05
+    assert found.recipe.utility.high > 0.05
+    assert found.utility.gain.low < -0.05
+    assert found.utility.gain.high > 0.05
 
 
 def test_the_start_is_compared_with_every_seed() -> None:
