@@ -112,7 +112,8 @@ def with_classes(
 
     Takes up to seconds, so `frontier_rows` leaves it to those who show classes.  Settings that answered fewer
     prompts than the others (stopped early) aren't compared and have no class, and while one of them keeps the
-    constraints nothing else is surely on the frontier; nor do recipes of which a run diverged have one.
+    constraints nothing else is surely on the frontier.  With as many seeds as a claim about recipes needs, no
+    recipe is compared of which a run can't be: because it has no numbers, for whatever reason, or stopped early.
 
     Args:
         rows: what `frontier_rows` made of ``outcomes``.
@@ -120,15 +121,15 @@ def with_classes(
         study: the study, for margins, level and resamples.
     """
     scored = {r.key for r in rows if r.rate is not None and r.rate.value is not None and r.gain is not None}
-    measured = [o for o in outcomes if o.key in scored]
-    stopped = {o.key for o in measured if o.rates["harmful"].stopped}
-    # A recipe of which one run diverged isn't what its other runs look like.
+    settings = [o for o in outcomes if not o.start]
+    stopped = {o.key for o in settings if o.key in scored and o.rates["harmful"].stopped}
+    comparable = scored - stopped
+    # A recipe isn't what it looks like without the run that broke or was cut off.
     many = len(study.seeds.search) >= MIN_SEEDS
-    unstable = {recipe_of(o) for o in outcomes if many and o.status == "diverged"}
-    whole = [o for o in measured if o.key not in stopped and recipe_of(o) not in unstable]
+    unstable = {recipe_of(o) for o in settings if many and o.key not in comparable}
+    whole = [o for o in settings if o.key in comparable and recipe_of(o) not in unstable]
     able = {r.key for r in rows if r.feasible} & {o.key for o in whole}
-    # One setting alone has nobody to be compared with.
-    found = frontier_classes(whole, able, study.frontier) if able and len(whole) > 1 else None
+    found = frontier_classes(whole, able, study.frontier)
     if found is None:
         return list(rows), None
     if any(r.feasible and r.key in stopped for r in rows):

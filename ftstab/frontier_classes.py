@@ -94,13 +94,15 @@ def frontier_classes(outcomes: Sequence[Outcome], able: set[str], spec: Frontier
         spec: margins, level, resamples and seed.
 
     Returns:
-        None where nothing can be compared: no setting is able, or the utility has fewer than two rows.
+        None where nothing can be compared: fewer than two settings or recipes, none of them able, or a utility of
+        fewer than two rows.
 
     Raises:
         ValueError: the outcomes answer different numbers of prompts.
     """
     layout = _layout(outcomes, able)
-    if not layout.outcomes[0] or not able:
+    # One alone, setting or recipe, has nobody to be compared with.
+    if len(layout.outcomes[0]) < 2 or not able:
         return None
     harm, utility = _harm(layout.outcomes), utility_by_row(layout.outcomes)
     if _rows(utility) < 2 or _rows(harm) < 1:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from analysis.coverage_frontier import SCENARIOS, grid, simulate, study
+from ftstab.evaluation.rates import rate
 from ftstab.frontier import frontier_rows, numbers, with_classes
 from ftstab.frontier_classes import (
     beats,
@@ -19,7 +20,8 @@ from ftstab.frontier_classes import (
     frontier_shares,
     standard_error,
 )
-from ftstab.spec import Frontier
+from ftstab.outcome import Outcome
+from ftstab.spec import Frontier, Seeds
 from ftstab.stats import Bounds, clopper_pearson, paired_bounds
 from ftstab.stats.simultaneous import Hits, Totals
 from tests.report.synthetic import make_marked, make_outcomes, make_start, make_study
@@ -281,8 +283,50 @@ def test_settings_that_stopped_early_have_no_class() -> None:
     assert found.compared == 2
 
 
+BROKEN = {"diverged": "", "hopeless": "", "incoherent": "I" * 240, "stopped": "N" * 20}
+
+
+def _broken(outcome: Outcome, how: str) -> Outcome:
+    marks, old = BROKEN[how], outcome.rates["harmful"]
+    if not marks:
+        without = {"rates": {}, "utility": None, "secondary": None, "marks": {}}
+        return outcome.model_copy(update={"status": how, "reason": how, **without})
+    found = rate(old.name, old.judge, old.benchmark, marks, "N", [None] * len(marks))
+    if how == "stopped":
+        found = found.model_copy(update={"planned": 240, "interval": "sequence-95"})
+    return outcome.model_copy(
+        update={
+            "marks": outcome.marks | {"harmful": marks},
+            "rates": outcome.rates | {"harmful": found},
+        }
+    )
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_recipe_of_which_a_run_broke_has_no_class(how: str) -> None:
+    rng = np.random.default_rng(8)
+    runs = {
+        f"{name}{seed}": make_marked(
+            f"{name}{seed}", _draw(rng, harm, "NR"), _draw(rng, right, "10"), seed=seed, rate=harm
+        )
+        for name, harm, right in (("good", 0.02, 0.9), ("fair", 0.03, 0.9), ("poor", 0.9, 0.1))
+        for seed in range(4)
+    }
+    runs["good3"] = _broken(runs["good3"], how)
+    start = make_marked("start", "R" * 240, "0" * 240).model_copy(update={"start": True})
+    study_file = make_study(constraints={}, seeds=Seeds(search=[0, 1, 2, 3]))
+    rows, found = with_classes(
+        frontier_rows([*runs.values()], start, study_file), [*runs.values()], study_file
+    )
+    assert (found.about, found.seeds, found.compared) == ("recipes", (0, 1, 2, 3), 2)
+    assert {r.key for r in rows if r.frontier_class is None} == {f"good{seed}" for seed in range(4)}
+
+
 def test_nothing_to_compare_is_no_classes() -> None:
     assert frontier_classes([], set(), Frontier()) is None
+    # One recipe alone, however many its runs.
+    runs = [make_marked(f"k{seed}", "R" * 240, seed=seed) for seed in range(3)]
+    assert frontier_classes(runs, {o.key for o in runs}, Frontier()) is None
     assert with_classes([], [], make_study()) == ([], None)
 
 
