@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from ftstab.outcome import Outcome
 from ftstab.plan import recipe_key
-from ftstab.stats import MIN_SEEDS
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,6 @@ class Recipe:
     def scored(self) -> tuple[Outcome, ...]:
         """Fresh outcomes with numbers."""
         return tuple(o for o in self.fresh if o.status == "scored")
-
-    @property
-    def claimable(self) -> bool:
-        """Whether a new run may be spoken of: enough fresh seeds, none of which diverged."""
-        return len(self.scored) >= MIN_SEEDS and len(self.scored) == len(self.fresh)
 
 
 def recipe_of(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""Outcomes by recipe: what was chosen by, what is fresh, what may be claimed."""
+"""Outcomes by recipe: what was chosen by, what is fresh."""
 
 from __future__ import annotations
 
@@ -29,20 +29,7 @@ def test_the_seed_a_recipe_was_found_with_is_left_out():
     recipe = found[recipe_of(one)]
     assert recipe.found == (one,)
     assert [o.seed for o in recipe.fresh] == [1, 2, 3]
-    assert recipe.claimable
     assert found[recipe_of(two)].fresh == ()
-    assert not found[recipe_of(two)].claimable
-
-
-def test_three_seeds_none_of_which_diverged_make_a_claim():
-    one = SETTINGS[0]
-    gone = next(o for o in SETTINGS if o.status == "diverged")
-    lost = run_of(one, 4).model_copy(update={"status": "diverged", "reason": gone.reason, "rates": {}})
-    two = by_recipe([one, *(run_of(one, s) for s in (1, 2))], [0])[recipe_of(one)]
-    assert not two.claimable
-    three = by_recipe([one, *(run_of(one, s) for s in (1, 2, 3)), lost], [0])[recipe_of(one)]
-    assert [o.seed for o in three.scored] == [1, 2, 3]
-    assert not three.claimable
 
 
 def test_every_choice_but_the_seed_makes_another_recipe():

@@ -12,7 +12,6 @@ from scipy import stats as reference
 from ftstab.stats import (
     MIN_SEEDS,
     benjamini_hochberg,
-    binomial_exact,
     clopper_pearson,
     method_label,
     new_run,
@@ -115,16 +114,6 @@ def test_intervals_by_name() -> None:
     assert method_label("clopper_pearson") == "clopper-pearson-95"
 
 
-@pytest.mark.parametrize(
-    ("k", "n", "p"), [(0, 10, 0.1), (3, 20, 0.5), (20, 20, 0.7), (7, 9, 0.5), (0, 0, 0.3)]
-)
-def test_the_binomial_test_agrees_with_its_interval(k: int, n: int, p: float) -> None:
-    low, high = clopper_pearson(k, n)
-    assert (binomial_exact(k, n, p) < 0.05) == (not low <= p <= high)
-    if p == 0.5 and n:
-        assert binomial_exact(k, n, p) == pytest.approx(reference.binomtest(k, n, p).pvalue)
-
-
 @given(st.lists(st.floats(0, 1), max_size=20))
 def test_benjamini_hochberg_equals_scipy(p_values: list[float]) -> None:
     expected = reference.false_discovery_control(p_values) if p_values else []
@@ -158,8 +147,6 @@ def test_benjamini_hochberg_of_the_published_example() -> None:
         lambda: new_run([1.0, 0.0]),
         lambda: new_run(np.zeros((3, 4)), 1.0),
         lambda: new_run_difference(np.full((3, 4), np.nan)),
-        lambda: binomial_exact(3, 2, 0.5),
-        lambda: binomial_exact(1, 2, 1.5),
         lambda: benjamini_hochberg([0.5, 1.2]),
     ],
 )

@@ -20,7 +20,7 @@ from ftstab.stats.curves import (
 )
 from ftstab.stats.interval import Floats, Interval, Values
 from ftstab.stats.leaving_out import crossed_margin, left_out
-from ftstab.stats.means import mean_interval, paired_mean_interval, rank_correlation, ratio_interval
+from ftstab.stats.means import mean_interval, rank_correlation, ratio_interval
 from ftstab.stats.proportions import (
     LEVEL,
     Method,
@@ -33,7 +33,7 @@ from ftstab.stats.proportions import (
     wilson,
 )
 from ftstab.stats.seeds import MIN_SEEDS, NewRun, new_run, new_run_difference
-from ftstab.stats.significance import benjamini_hochberg, binomial_exact, mcnemar_exact
+from ftstab.stats.significance import benjamini_hochberg, mcnemar_exact
 from ftstab.stats.simultaneous import Bounds, paired_bounds
 
 __all__ = [
@@ -51,7 +51,6 @@ __all__ = [
     "WithinCorrelation",
     "benjamini_hochberg",
     "benjamini_yekutieli",
-    "binomial_exact",
     "clopper_pearson",
     "crossed_margin",
     "crossed_mean",
@@ -67,7 +66,6 @@ __all__ = [
     "newcombe_paired",
     "newcombe_unpaired",
     "paired_bounds",
-    "paired_mean_interval",
     "proportion",
     "rank_correlation",
     "ratio_interval",

@@ -25,16 +25,6 @@ def mean_interval(values: Values, level: float = 0.95, grain: float = 0.0) -> In
     return ratio_interval(values, np.ones(len(values)), level, grain)
 
 
-def paired_mean_interval(first: Values, second: Values, level: float = 0.95) -> Interval:
-    """Return the t interval of the mean of first - second, measured on the same units.
-
-    Raises:
-        ValueError: lists of different lengths, or as in `mean_interval`.
-    """
-    a, b = paired(first, second)
-    return mean_interval(a - b, level)
-
-
 def ratio_interval(totals: Values, weights: Values, level: float = 0.95, grain: float = 0.0) -> Interval:
     """Return the t interval of sum(totals) / sum(weights), where units were drawn with their weights.
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from ftstab.stats.interval import check_count
-
 
 def mcnemar_exact(first_only: int, second_only: int) -> float:
     """Return the exact two-sided p-value for two paired proportions being equal.
@@ -24,23 +22,6 @@ def mcnemar_exact(first_only: int, second_only: int) -> float:
         raise ValueError(f"counts {(first_only, second_only)}: none may be negative")
     n = first_only + second_only
     return min(1.0, 2 * float(special.bdtr(min(first_only, second_only), n, 0.5)))
-
-
-def binomial_exact(k: int, n: int, p: float) -> float:
-    """Return the exact two-sided p-value for ``k`` hits of ``n`` under the proportion ``p``.
-
-    Twice the smaller tail, at most 1, as in Clopper and Pearson's interval: p is below 1 - level exactly where
-    that interval leaves ``p`` out.  With n = 0 it is 1.
-
-    Raises:
-        ValueError: not 0 <= k <= n, or ``p`` outside [0, 1].
-    """
-    check_count(k, n)
-    if not 0 <= p <= 1:
-        raise ValueError(f"p {p}: must lie between 0 and 1")
-    below = float(special.bdtr(k, n, p))
-    above = 1.0 if k == 0 else float(special.bdtrc(k - 1, n, p))
-    return min(1.0, 2 * min(below, above))
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
