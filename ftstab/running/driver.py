@@ -326,6 +326,7 @@ class _Driver:
 
     def finished(self, job: Job, failure: str | None) -> None:
         self.running.pop(job.key, None)
+        self._hear_unsaid(job)
         self.show.ended(job)
         if failure is not None:
             self._failed(job, failure)
@@ -344,6 +345,16 @@ class _Driver:
         self.trackers.finish(job, known, self.failures.get(job.key), self._is_fresh(job))
 
     # What workers say
+
+    def _hear_unsaid(self, job: Job) -> None:
+        """Take from the store what no worker said of ``job``: one that is killed once it has stored an outcome can't
+        say so, and the one that is started in its place finds that setting done."""
+        heard = {*self.outcomes, *self.fresh} | ({self.start.key} if self.start is not None else set())
+        for setting in job.settings:
+            key = self.found.identities.outcome_key(setting.key)
+            outcome = None if key in heard else self.records.outcome(setting.trajectory, key)
+            if outcome is not None:
+                self._outcome(job, outcome)
 
     def _heard(self, job: Job, event: Event) -> None:
         if event.kind == "outcome":

@@ -103,6 +103,24 @@ def test_the_start_is_measured_before_any_other_job_is_given(lab: Lab, table: di
     assert_tracked(lab, study, settings=8, trajectories=2)
 
 
+def test_what_a_killed_worker_stored_and_never_said_is_told(lab: Lab, table: dict[str, Outcome]) -> None:
+    class Mute:
+        """Stores outcomes as a worker does that is killed before the driver hears of them."""
+
+        def run(self, context: Context, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
+            while (job := source.next_job()) is not None:
+                for setting in job.settings:
+                    lab.records.put_outcome(table[setting.key])
+                source.finished(job, None)
+            assert source.exhausted()
+
+    study = lab.study("whole")
+    ended = run(lab, study, Mute())
+    assert ended.failures == {}
+    assert len(ended.results.outcomes) == 8
+    assert_tracked(lab, study, settings=8, trajectories=2)
+
+
 def test_another_driver_is_refused_before_anything_is_prepared(
     lab: Lab, table: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
