@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ftstab.plan import Plan, Point, carried, fresh_plan, study_plan
 from ftstab.search.history import History, history
 from ftstab.spec import Study, load_study, parse_recorded
 from ftstab.stopping import stopping_rule
-from ftstab.store import Records, open_store
+from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
 
 FRESH = "fresh"
@@ -160,17 +160,36 @@ def about_now(study: Study, stored: tuple[str, dict[str, Any]]) -> dict[str, Any
 def planned_elsewhere(records: Records, study: str) -> set[str]:
     """Return the settings that other studies of the store plan: trajectories are shared, so their weights are too."""
     found: set[str] = set()
-    for name in records.studies():
-        stored = records.study(name)
-        if stored is None or name == study:
-            continue
-        keys, other = recorded(name, stored), parse_recorded(stored[0], where=name)
+    for other, keys, about in _elsewhere(records, study):
+        points = asked_points(about)
         plans = (
-            study_plan(other, keys.base, keys.data, points=asked_points(stored[1])),
-            fresh_plan(other, keys.base, keys.data, stored[1].get(FRESH, {}), points=asked_points(stored[1])),
+            study_plan(other, keys.base, keys.data, points=points),
+            fresh_plan(other, keys.base, keys.data, about.get(FRESH, {}), points=points),
         )
         found |= {s.key for plan in plans for s in plan.settings}
     return found
+
+
+def at_work_elsewhere(records: Records, study: str) -> set[str]:
+    """Return the trajectories that other studies of the store are at work on, or may go on with: states and copies of
+    them aren't ``study``'s to delete, although it has all that it asked of them."""
+    found: set[str] = set()
+    for other, keys, about in _elsewhere(records, study):
+        results = gather(other, records, keys, about)
+        searches = other.search.method != "grid" and about.get(OVER) is None
+        busy = searches or Lease(records.store, other.study).holder() is not None
+        for plan in (results.plan, results.fresh_plan):
+            jobs = plan.jobs if busy else plan.open_jobs
+            found |= {trajectory.key for job in jobs for trajectory in job.trajectories}
+    return found
+
+
+def _elsewhere(records: Records, study: str) -> Iterator[tuple[Study, Identities, dict[str, Any]]]:
+    """Yield every other study of the store, with its keys and what was recorded beside its file."""
+    for name in records.studies():
+        stored = records.study(name)
+        if stored is not None and name != study:
+            yield parse_recorded(stored[0], where=name), recorded(name, stored), stored[1]
 
 
 def find_study(argument: str) -> tuple[Study, Path]:

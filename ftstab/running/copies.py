@@ -13,6 +13,7 @@ from ftstab.outcome import StoredShadows
 from ftstab.plan import Job, Setting
 from ftstab.running.resume import Progress
 from ftstab.running.scratch import scratch
+from ftstab.spec import Study
 from ftstab.store import Records
 from ftstab.training.copies import Copies
 from ftstab.training.posthoc import LAST, SHADOWS, copy_steps
@@ -78,10 +79,28 @@ class CopyKeeper:
 
     def finish(self, progress: Progress) -> None:
         """The trajectory has ended: copies stay where the study wants them, all others of it are deleted."""
-        trajectory = progress.trajectory.key
-        if self._stored is not None and self._keep and progress.attempt:
-            self._records.keep_copies(trajectory, progress.attempt, self._stored.model_dump(mode="json"))
-        self._records.drop_copies(trajectory)
+        end_copies(
+            self._records, progress.trajectory.key, progress.attempt, self._stored if self._keep else None
+        )
+
+
+def keeps_copies(study: Study, job: Job) -> bool:
+    """Whether copies stay when a trajectory of ``job`` ends."""
+    return study.posthoc is not None and study.posthoc.keep and not job.restores
+
+
+def end_copies(records: Records, trajectory: str, attempt: str, stay: StoredShadows | None) -> None:
+    """Delete the copies of a trajectory that has ended, but for those of ``attempt`` where they are to stay.
+
+    Args:
+        records: the store.
+        trajectory: its key.
+        attempt: the training that ended it.
+        stay: the shadows that its copies hold; None where none stay.
+    """
+    if stay is not None and attempt in records.loose_copies(trajectory):
+        records.keep_copies(trajectory, attempt, stay.model_dump(mode="json"))
+    records.drop_copies(trajectory)
 
 
 def open_copies(records: Records, trajectory: str, attempt: str) -> Copies:

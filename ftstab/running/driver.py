@@ -22,6 +22,7 @@ from ftstab.plan import Job, Plan, longest_first, open_work, planned_settings
 from ftstab.results import ASKED, FRESH, OVER, Results, about_now, asked_points, gather, study_folder
 from ftstab.running.clock import Clock, TimedStore
 from ftstab.running.dispatch import run_jobs, study_context
+from ftstab.running.ending import Ending
 from ftstab.running.fresh import ask_for_fresh
 from ftstab.running.interrupt import interruptible
 from ftstab.running.launcher import Event, Launcher
@@ -29,6 +30,7 @@ from ftstab.running.prepare import check_place, check_same, prepare
 from ftstab.running.progress import Show
 from ftstab.running.searching import Searching
 from ftstab.running.trackers import Trackers
+from ftstab.running.weights import Keeper
 from ftstab.search import check_scorable
 from ftstab.spec import Study, study_text
 from ftstab.store import Lease, Records, open_store
@@ -187,6 +189,7 @@ class _Driver:
 
     def _work(self, launcher: Launcher | None, frontier_seeds: int | None) -> None:
         """Have the open jobs of the grid run, and of fresh seeds if they are asked for."""
+        self._tidy()
         if self.outcomes:
             self.show.note(
                 f"{len(self.outcomes)} of {len(self.plan.settings)} settings are in the store already"
@@ -198,7 +201,7 @@ class _Driver:
             self.about[OVER] = self.searching.ended
             self._record()
             self.searching = None
-            self._drop_states()
+            self._tidy()
         if frontier_seeds is None and self.fresh_plan.open_jobs:
             self.show.note(
                 f"{len(self.fresh_plan.open_jobs)} trajectories of fresh seeds that were asked for are still "
@@ -212,12 +215,14 @@ class _Driver:
     def _launch(self, launcher: Launcher | None) -> None:
         run_jobs(self.context, self, self._heard, self.found.folder, self.show.console, launcher)
 
-    def _drop_states(self) -> None:
-        """Drop the states that waited for an ask for more steps; those of unfinished trajectories stay."""
-        known = {outcome.setting for outcome in self.outcomes.values()}
-        for trajectory in self.plan.trajectories:
-            if known.issuperset(setting.key for setting in trajectory.settings):
-                self.records.drop_states(trajectory.key)
+    def _tidy(self) -> None:
+        """End every trajectory again that has ended and whose state or copies are still there: it was killed before it
+        had deleted them, or the search that might have asked for more of it is over."""
+        keeper = Keeper(self.study, self.records, lambda: self.start)
+        ending = Ending(self.study, self.records, keeper, self.searching is not None)
+        ending.all_left(
+            (*self.plan.jobs, *self.fresh_plan.jobs), (*self.outcomes.values(), *self.fresh.values())
+        )
 
     def _stop(self) -> None:
         """Ask the workers to save and stop."""

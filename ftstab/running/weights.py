@@ -6,16 +6,15 @@ Writes and deletes weights of the store, and nothing else.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
 from ftstab.constraints import PICK_LIMIT, constraint_excess
 from ftstab.outcome import Outcome
-from ftstab.plan import Setting, planned_settings
+from ftstab.plan import Setting, Trajectory, planned_settings
 from ftstab.results import planned_elsewhere
-from ftstab.running.reference import Reference
 from ftstab.running.resume import Progress
 from ftstab.running.scratch import scratch
 from ftstab.spec import Frontier, Study
@@ -35,18 +34,20 @@ class Keeper:
     Args:
         study: the study.
         records: the store.
-        reference: the start model, which constraints may be relative to.
+        start: gives the outcome of the start model, which constraints may be relative to, once it is known.
     """
 
-    def __init__(self, study: Study, records: Records, reference: Reference) -> None:
-        self._study, self._records, self._reference = study, records, reference
+    def __init__(self, study: Study, records: Records, start: Callable[[], Outcome | None]) -> None:
+        self._study, self._records, self._start = study, records, start
         self._planned = planned_settings(study) or MANY
 
     def worth_keeping(self, progress: Progress, outcome: Outcome) -> bool:
         """Whether the weights of a setting that was just measured are to be kept."""
         if outcome.start or outcome.interpolation == 0 or self._study.keep_weights == "none":
             return False
-        return self._study.keep_weights == "all" or not self._needless(progress, outcome)
+        return self._study.keep_weights == "all" or not self._needless(
+            progress.trajectory, progress.outcomes, outcome
+        )
 
     def put(self, setting: Setting, tensors: Mapping[str, torch.Tensor]) -> None:
         """Keep the weights of a setting.
@@ -60,27 +61,29 @@ class Keeper:
             save_file(whole, path, metadata={"format": "pt"})
             self._records.put_weights(setting.trajectory, setting.key, {"model.safetensors": path})
 
-    def drop_needless(self, progress: Progress) -> None:
-        """Delete what a finished trajectory no longer needs, unless another study plans it."""
+    def drop_needless(self, trajectory: Trajectory, outcomes: Sequence[Outcome]) -> None:
+        """Delete what a trajectory that has ended with ``outcomes`` no longer needs, unless another study plans it."""
         if self._study.keep_weights != "candidates":
             return
-        # Trajectories are shared, so the weights may be another study's candidates.
-        elsewhere = planned_elsewhere(self._records, self._study.study)
-        for outcome in progress.outcomes:
-            if outcome.setting not in elsewhere and self._needless(progress, outcome):
-                self._records.delete_weights(progress.trajectory.key, outcome.setting)
+        kept = self._records.weight_settings(trajectory.key)
+        found = {o.setting for o in outcomes if o.setting in kept and self._needless(trajectory, outcomes, o)}
+        if found:
+            # Trajectories are shared, so the weights may be another study's candidates.
+            found -= planned_elsewhere(self._records, self._study.study)
+        for setting in found:
+            self._records.delete_weights(trajectory.key, setting)
 
-    def _needless(self, progress: Progress, outcome: Outcome) -> bool:
+    def _needless(self, trajectory: Trajectory, outcomes: Sequence[Outcome], outcome: Outcome) -> bool:
         """Whether no limit could make a candidate of ``outcome``: one of its trajectory surely beats it.
 
         One that breaks a constraint beats nothing, because it is no candidate itself.  A fresh seed was asked for
         one by one, whatever stands beside it.
         """
-        if progress.trajectory.seed not in self._study.seeds.search:
+        if trajectory.seed not in self._study.seeds.search:
             return False
-        others = [o for o in progress.outcomes if o.status == "scored"]
+        others = [o for o in outcomes if o.status == "scored"]
         if self._study.constraints:
-            start = self._reference.outcome()
+            start = self._start()
             others = [o for o in others if start is not None and self._keeps_constraints(o, start)]
         return surely_beaten(outcome, others, self._planned, self._study.frontier)
 

@@ -31,7 +31,8 @@ from ftstab.running.account import Account, training_record
 from ftstab.running.answering import Answering, weights_hash
 from ftstab.running.at_work import AtWork
 from ftstab.running.confirming import Confirmer
-from ftstab.running.copies import CopyKeeper, open_copies
+from ftstab.running.copies import CopyKeeper, keeps_copies, open_copies
+from ftstab.running.ending import Ending, ended_trajectories, may_go_on
 from ftstab.running.environment import environment
 from ftstab.running.kept_copies import attempt_with
 from ftstab.running.launcher import Context, Event
@@ -98,11 +99,15 @@ class _Worker(AtWork):
         self.phase("loading the model")
         with self.clock.named("loading"):
             self._set_up()
-        trunk = self.job.trunk
-        progress = self._begin(trunk)
+        still_open = {t.key for t in self.job.trajectories if self._open(t)}
+        for trajectory in ended_trajectories(self.job, still_open):
+            self.ending.again(self.job, trajectory, self._begin(trajectory).outcomes)
+        if not still_open:
+            return
+        progress = self._begin(self.job.trunk)
         if self._read_off(progress):
             return
-        branches = {t.key: t for t in self.job.branches if self._open(t)}
+        branches = {t.key: t for t in self.job.branches if t.key in still_open}
         self._go_on_from_state(progress, min((b.first for b in branches.values()), default=None))
         self._through(progress, list(branches.values()))
 
@@ -142,10 +147,10 @@ class _Worker(AtWork):
         openings = self.questions.openings
         self.margin = None if openings is None else Margin(self.model, chat, openings)
         self.reference = Reference(context, self.questions, self.records)
-        self.keeper = Keeper(study, self.records, self.reference)
+        self.keeper = Keeper(study, self.records, self.reference.outcome)
+        self.ending = Ending(study, self.records, self.keeper)
         self.states = States(context, job, self.runner, self.records, self.clock, here)
-        keep = study.posthoc is not None and study.posthoc.keep and not job.restores
-        self.copies = CopyKeeper(self.records, self.runner, job, keep)
+        self.copies = CopyKeeper(self.records, self.runner, job, keeps_copies(study, job))
         self.account = Account(context, self.questions, start.about, train_data, here)
         topped = job.tops_up
         self.rest = None if topped is None else Rest(context, chat, self.questions, self.records, topped)
@@ -175,8 +180,8 @@ class _Worker(AtWork):
                 break
         self.states.flush(progress)
         # A finished trajectory needs less.
-        self.keeper.drop_needless(progress)
-        if self._may_go_on(progress):
+        self.keeper.drop_needless(progress.trajectory, progress.outcomes)
+        if may_go_on(self.study, self.job, progress.trajectory, progress.outcomes, self.runner.step):
             self.states.here(progress)
         else:
             self.records.drop_states(progress.trajectory.key)
@@ -219,7 +224,7 @@ class _Worker(AtWork):
             for setting in settings:
                 self._stop_if_asked(progress)
                 self._answer(progress, setting)
-        self.keeper.drop_needless(progress)
+        self.keeper.drop_needless(progress.trajectory, progress.outcomes)
         return True
 
     # Where a trajectory begins
@@ -347,23 +352,6 @@ class _Worker(AtWork):
             for setting in ended.still_open:
                 self._store(ended, self.account.unreached(ended, setting, "hopeless", why))
         return True
-
-    def _may_go_on(self, progress: Progress) -> bool:
-        """Whether a search may ask more steps of a trajectory that has ended; the driver drops its state after it."""
-        search, trajectory, axes = self.study.search, progress.trajectory, self.study.axes
-        return (
-            search.method != "grid"
-            and search.keep_states
-            # A range hardly ever gives a value twice, unless the sampler looks back at what was asked.
-            and (search.sampler == "trajectory_gp" or not any(axes.range(name) for name in axes.trained()))
-            and not self.job.restores
-            and trajectory.key != self.context.start_trajectory
-            and trajectory.seed in self.study.seeds.search
-            and trajectory.horizon is None
-            and trajectory.first == 0
-            and self.runner.step < max(self.study.axes.steps)
-            and all(outcome.status == "scored" for outcome in progress.outcomes)
-        )
 
     def _store(self, progress: Progress, outcome: Outcome) -> None:
         self.states.flush(progress)

@@ -203,11 +203,20 @@ class Records:
 
     def drop_copies(self, trajectory: str) -> None:
         """Delete the copies of every attempt of a trajectory that aren't said to stay."""
+        for keys in self.loose_copies(trajectory).values():
+            for key in keys:
+                self.store.delete(key)
+
+    def loose_copies(self, trajectory: str) -> dict[str, list[str]]:
+        """Keys of the copies that aren't said to stay, by attempt."""
         keys = self.store.list(_trajectory(trajectory, "copies"))
         kept = {k for k in keys if k.count("/") == 3}
+        found: dict[str, list[str]] = {}
         for key in keys:
-            if key not in kept and key.rsplit("/", 1)[0] not in kept:
-                self.store.delete(key)
+            folder = key.rsplit("/", 1)[0]
+            if key not in kept and folder not in kept:
+                found.setdefault(folder.rsplit("/", 1)[1], []).append(key)
+        return found
 
     # Weights
 

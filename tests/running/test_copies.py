@@ -168,6 +168,39 @@ def test_killed_and_gone_on_gives_the_same_bits(bench: Bench, tmp_path: Path) ->
     assert bench.copies() == []
 
 
+def killed_at_last(given: tuple[Context, Job]) -> Callable[[Event], None]:
+    """Kills a worker that has stored its last outcome and nothing after it."""
+    left = [s.key for s in given[1].settings]
+
+    def heard(event: Event) -> None:
+        if event.kind == "outcome":
+            left.pop()
+            if not left:
+                raise KilledError
+
+    return heard
+
+
+def test_what_was_killed_at_its_very_end_is_ended_and_not_begun_again(bench: Bench) -> None:
+    given = bench.job(POSTHOC | {"keep": True})
+    with pytest.raises(KilledError):
+        bench.run(given, killed_at_last(given))
+    records, key = bench.records, given[1].key
+    attempts = set(records.attempts(key))
+    whole = bench.copies()
+    assert records.latest_state(key) is not None
+    found = bench.run(given)
+    assert bench.updates == 0
+    assert set(records.attempts(key)) == attempts == {o.attempt for o in found.values()}
+    assert set(records.kept_copies(key)) == attempts
+    assert set(whole) < set(bench.copies())
+    assert records.latest_state(key) is None
+    # Nor where a worker is started again that had only to say that it was done.
+    bench.run(given)
+    assert set(records.kept_copies(key)) == set(records.attempts(key)) == attempts
+    assert set(whole) < set(bench.copies())
+
+
 def test_a_state_whose_copies_are_gone_is_not_continued(bench: Bench, tmp_path: Path) -> None:
     other = Bench(tmp_path / "other", bench.model)
     wanted = other.run(other.job(POSTHOC))

@@ -121,6 +121,34 @@ def test_what_a_killed_worker_stored_and_never_said_is_told(lab: Lab, table: dic
     assert_tracked(lab, study, settings=8, trajectories=2)
 
 
+def test_a_driver_ends_what_one_that_was_killed_left(lab: Lab, table: dict[str, Outcome]) -> None:
+    study = lab.study("whole")
+    keys = sorted({o.trajectory for o in table.values() if not o.start})
+
+    def leave() -> None:
+        for key in keys:
+            records.save_state(key, "a1", 8, {"masters": b""})
+            records.put_copy(key, "a1", 4, {"shadows": b""})
+
+    def left() -> list[str]:
+        found = [k.split("/") for k in records.store.list("trajectories")]
+        return sorted({f"{k[1]} {k[2]}" for k in found if k[2] in ("states", "copies")})
+
+    run(lab, study, TableLauncher(table))
+    records = lab.records
+    leave()
+    run(lab, study, TableLauncher(table))
+    assert left() == []
+    # What another study of the store has still to train is its own.
+    axes = {"learning_rate": [3e-3], "batch_size": [4], "steps": [6, 12, 18], "ema_decay": [0, 0.9]}
+    other = lab.study("longer", axes=axes)
+    assert run(lab, other, TableLauncher(table)).failures
+    (shared,) = {t.key for t in lab.results(other).plan.trajectories}
+    leave()
+    run(lab, study, TableLauncher(table))
+    assert left() == [f"{shared} copies", f"{shared} states"]
+
+
 def test_another_driver_is_refused_before_anything_is_prepared(
     lab: Lab, table: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,9 @@ from ftstab.identity import digest
 from ftstab.models.align import start_key
 from ftstab.outcome import Outcome
 from ftstab.plan import Job, Point, study_plan
+from ftstab.running.ending import Ending
 from ftstab.running.launcher import Context, Event
+from ftstab.running.weights import Keeper
 from ftstab.running.worker import run_job
 from ftstab.spec import parse_study
 from ftstab.store import Records, open_store
@@ -108,6 +110,39 @@ def test_a_state_is_kept_only_while_more_steps_may_be_asked(searched: Searched) 
     assert searched.records.latest_state(job.key) is not None
     searched.train(3, 9)
     assert searched.records.latest_state(job.key) is None
+
+
+def test_what_is_started_again_at_its_end_keeps_its_state(searched: Searched) -> None:
+    _, job = searched.job(3)
+    searched.train(3)
+    attempts = searched.records.attempts(job.key)
+    assert searched.train(3)[0] == []
+    state = searched.records.latest_state(job.key)
+    assert state is not None
+    assert (state.step, state.attempt) == (3, *attempts)
+    assert searched.records.attempts(job.key) == attempts
+    assert searched.train(3, 6)[0] == [4, 5, 6]
+
+
+def test_a_state_that_was_left_goes_unless_the_search_may_use_it(searched: Searched) -> None:
+    records = searched.records
+
+    def stays(*steps: int, searching: bool = True) -> bool:
+        context, job = searched.job(*steps)
+        keeper = Keeper(context.study, records, lambda: None)
+        Ending(context.study, records, keeper, searching).all_left([job], records.outcomes(job.key))
+        return records.latest_state(job.key) is not None
+
+    _, job = searched.job(3)
+    searched.train(3)
+    assert stays(3)
+    assert stays(3, 9, searching=False)  # step 9 isn't trained yet
+    assert not stays(3, searching=False)
+    # Of a worker that was killed between its last outcome and the end: no step of the axis lies ahead of it.
+    searched.train(3, 9)
+    (attempt, *_) = records.attempts(job.key)
+    records.save_state(job.key, attempt, 8, {"masters": b""})
+    assert not stays(3, 9)
 
 
 @pytest.mark.parametrize(("sampler", "kept"), [("tpe", False), ("trajectory_gp", True)])

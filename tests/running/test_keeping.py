@@ -134,7 +134,7 @@ def test_weights_stay_that_only_a_setting_beats_which_is_no_candidate(lab: Lab) 
         context = Context(study, str(lab.folder), str(lab.store), "s", "t0", "d", "c")
         records = Records(open_store(lab.store, create=True))
         questions: Any = SimpleNamespace(outcome_key=lambda setting: setting)
-        keeper = Keeper(study, records, Reference(context, questions, records))
+        keeper = Keeper(study, records, Reference(context, questions, records).outcome)
         start = make_start()
         records.put_outcome(start.model_copy(update={"key": "s", "trajectory": "t0"}))
         # Refuses every look-alike, and is otherwise better than the one beside it beyond doubt.
