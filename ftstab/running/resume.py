@@ -8,18 +8,18 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftstab.outcome import Outcome, Profile
+from ftstab.outcome import Outcome
 from ftstab.plan import Job, Setting, Trajectory
 from ftstab.running.clock import Clock
 from ftstab.running.launcher import Context
 from ftstab.running.scratch import scratch
 from ftstab.store import Records, State
-from ftstab.training.run import Run
+from ftstab.training.run import BANK, Run
 
 SAVE_AFTER_SECONDS = 20.0
 """Training time worth a resume state, where the study file names no number of steps ..."""
@@ -103,7 +103,8 @@ class States:
         )
 
     def useful(self, progress: Progress, first_branch: int | None) -> State | None:
-        """The last resume state if it helps: of this environment, and before everything still open.
+        """The last resume state if it helps: of this environment, before everything still open, and with every
+        average that is tracked now.
 
         ``first_branch`` is the step of the first branch still open, if there is one.
         """
@@ -113,8 +114,10 @@ class States:
         if state is None or state.step > needed:
             return None
         about = self._records.attempts(trajectory).get(state.attempt, {})
-        same = about.get("environment") == self._environment
-        return state if same and _ids(about.get("profiles", [])) >= _ids(self._profiles) else None
+        if about.get("environment") != self._environment:
+            return None
+        # Asked of the state and not of its attempt, which may have been gone on with by a study of fewer averages.
+        return state if self._runner.can_load(state.piece.path(BANK), state.step) else None
 
     def resume(self, progress: Progress, state: State) -> None:
         """Go on with the attempt of ``state`` from there."""
@@ -188,7 +191,3 @@ def _kept_signals(signals: Mapping[str, float]) -> dict[str, float]:
     return {"train_loss": signals["loss"]} | {
         k: v for k, v in signals.items() if "distance" in k or k in kept
     }
-
-
-def _ids(profiles: Iterable[dict[str, Any]]) -> set[str]:
-    return {repr(Profile(**p)) for p in profiles}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ftstab.data.order import Mixed, update_rows
@@ -31,6 +32,8 @@ from ftstab.training.schedule import learning_rate, second_moment_decay, tokens_
 from ftstab.training.signals import NoiseParts, SpikeDetector, distances, update_ratio
 from ftstab.training.weights import FullWeights, LoraWeights, present
 
+BANK = "bank.safetensors"
+"""File of a resume state that holds the averages."""
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 WORSE_THAN_GUESSING = 1.5
 """A loss above this many times log(vocabulary) is worse than guessing ..."""
@@ -249,6 +252,11 @@ class Run:
             files.append(path)
         return files
 
+    def can_load(self, bank: Path, step: int) -> bool:
+        """Whether the state of ``step`` with this file `BANK` holds every average that is tracked here."""
+        with safe_open(bank, framework="pt") as file:
+            return self.weights.is_whole(set(file.keys()), step)
+
     @torch.no_grad()
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote."""
@@ -260,7 +268,7 @@ class Run:
             _, i, field = name.split("/")
             # The count of steps too: the fused optimizer wants it beside its weights.
             self.optimizer.state[self.weights.masters[int(i)]][field] = value.to(self.device)
-        self.weights.load_bank(load_file(folder / "bank.safetensors"))
+        self.weights.load_bank(load_file(folder / BANK))
         counters = load_file(folder / "counters.safetensors")
         self.step, self.spikes = int(counters["step"]), int(counters["spikes"])
         self._above = int(counters["above"])

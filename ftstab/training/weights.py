@@ -7,7 +7,7 @@ the average of the factors is another model (measured elsewhere: 18 % apart in n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -45,6 +45,12 @@ class WeightSpace(Protocol):
 
     def load_bank(self, state: dict[str, Tensor]) -> None:
         """Put back what `bank_state` gave."""
+
+    def is_whole(self, names: Collection[str], update: int) -> bool:
+        """Whether a bank of these tensors, saved after ``update``, holds every average that is tracked here.
+
+        A run that tracked fewer averages goes on with a state of more, and what it saves has the fewer.
+        """
 
     def feed_back(self, decay: float) -> None:
         """Move the feedback average towards the masters and continue from it."""
@@ -225,6 +231,10 @@ class FullWeights(_Masters):
                 tensor.copy_(state[f"{name}/{i}"])
         self._load_anchor(state)
 
+    def is_whole(self, names: Collection[str], update: int) -> bool:
+        """Whether a bank of these tensors, saved after ``update``, holds every average that is tracked here."""
+        return all(f"{name}/0" in names for name in self._bank)
+
 
 class LoraWeights(_Masters):
     """Low-rank adapters (PEFT) on a frozen model.
@@ -329,6 +339,10 @@ class LoraWeights(_Masters):
             [state[f"factors/{t}/{i}"].to(device) for i in range(len(self.masters))] for t in range(updates)
         ]
         self._load_anchor(state)
+
+    def is_whole(self, names: Collection[str], update: int) -> bool:
+        """Whether a bank of these tensors, saved after ``update``, holds every average that is tracked here."""
+        return not self._track or all(f"factors/{t}/0" in names for t in range(update))
 
 
 def _targets(model: Any, wanted: str) -> list[str]:

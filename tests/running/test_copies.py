@@ -201,6 +201,26 @@ def test_what_was_killed_at_its_very_end_is_ended_and_not_begun_again(bench: Ben
     assert set(whole) < set(bench.copies())
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_state_that_lacks_an_average_is_not_continued(bench: Bench, tmp_path: Path, method: str) -> None:
+    """Averages are taken out of a study, and put back, while an attempt goes on from its states."""
+    few, many = [0], [0, 0.8, 0.9]
+    axes = {"steps": [10], "method": [method]}
+    other = Bench(tmp_path / "other", bench.model)
+    wanted = other.run(other.job(ema_decay=many, **axes))
+    given = bench.job(ema_decay=many, **axes)
+    with pytest.raises(KilledError):
+        bench.run(given, killed_at(5))
+    with pytest.raises(KilledError):
+        bench.run(bench.job(ema_decay=few, **axes), killed_at(9))
+    assert bench.updates == 5  # from the state of step 4, which has more than is needed
+    state = bench.records.latest_state(given[1].key)
+    assert state is not None
+    assert state.step == 8
+    assert measured(bench.run(given)) == measured(wanted)
+    assert bench.updates == 10
+
+
 def test_a_state_whose_copies_are_gone_is_not_continued(bench: Bench, tmp_path: Path) -> None:
     other = Bench(tmp_path / "other", bench.model)
     wanted = other.run(other.job(POSTHOC))
