@@ -11,7 +11,7 @@ from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.frontier import FrontierRow
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
-from ftstab.plan import Plan, Point, carried, fresh_plan, study_plan
+from ftstab.plan import Plan, Point, carried, fresh_plan, start_precision, study_plan
 from ftstab.search.history import History, history
 from ftstab.spec import Study, load_study, parse_recorded
 from ftstab.stopping import stopping_rule
@@ -129,6 +129,8 @@ def evaluation_part(study: Study) -> str:
     if study.search.hopeless is not None:
         # Some settings have no numbers for it, which another study would ask for.
         part["hopeless"] = study.search.hopeless.model_dump()
+    if (precision := start_precision(study)) is not None:
+        part["start"] = precision
     return digest(part)
 
 

@@ -28,6 +28,7 @@ from ftstab.evaluation.openings import Openings, make_openings
 from ftstab.evaluation.win_rate import Comparer, ComparingEndpoint, comparer_label
 from ftstab.identity import digest
 from ftstab.models.chat import Chat, EncodedRow
+from ftstab.plan import start_precision
 from ftstab.sequential import AskedInBlocks
 from ftstab.spec import Study, Utility
 from ftstab.stopping import Rule, stopping_rule
@@ -270,6 +271,12 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
         "metric": _metric_label(evaluation.utility, comparer),
         "held_out": [held_rows.hash, list(members), study.training.max_length],
     }
+    if held_out and study.template.training_system_prompt is not None:
+        # Held-out rows are read behind it as training rows are; of a setting its trajectory says so, of the start
+        # nothing else does.
+        identity["held_out"].append(study.template.training_system_prompt)
+    if (precision := start_precision(study)) is not None:
+        identity["start"] = precision
     if evaluation.interval != "wilson":
         # Outcomes hold intervals, so another method makes other outcomes; the answers stay the same.
         identity["interval"] = evaluation.interval

@@ -4,7 +4,16 @@ from ftstab.plan.arms import strength_of
 from ftstab.plan.axes import AxisFreedom, axis_freedoms
 from ftstab.plan.cost import Calls, Cost, Workload, estimate, longest_first, open_work
 from ftstab.plan.fresh import fresh_plan, fresh_seeds, recipe_key, setting_recipe
-from ftstab.plan.plan import Job, Plan, Setting, Trajectory, idle_fields, part_of, study_profiles
+from ftstab.plan.plan import (
+    Job,
+    Plan,
+    Setting,
+    Trajectory,
+    idle_fields,
+    part_of,
+    start_precision,
+    study_profiles,
+)
 from ftstab.plan.points import (
     Point,
     carried,
@@ -42,6 +51,7 @@ __all__ = [
     "reads_horizon",
     "recipe_key",
     "setting_recipe",
+    "start_precision",
     "strength_of",
     "study_plan",
     "study_profiles",

@@ -150,7 +150,7 @@ class Plan:
 def start_of(study: Study, base: str) -> tuple[Setting, Training]:
     """The start model as a setting, and what it is answered with."""
     # Gains are paired with the start, so it answers in the compute type of the settings (of the first, if several).
-    start_training = Training(precision=(study.axes.of("precision") or [study.training.precision])[0])
+    start_training = Training(precision=_precisions(study)[0])
     start_key = digest({"start": base, "precision": start_training.precision})
     start = Setting(
         key=digest({"trajectory": start_key, "step": 0}),
@@ -160,6 +160,27 @@ def start_of(study: Study, base: str) -> tuple[Setting, Training]:
         interpolation=1.0,
     )
     return start, start_training
+
+
+def start_precision(study: Study) -> str | None:
+    """Return the compute type that the start model answers in, where what is stored of a setting depends on it and the
+    setting's own key doesn't hold it; else None.
+
+    Comparers, early stops and `search.hopeless` read the start's answers, and with several compute types the start has
+    that of the first alone.
+    """
+    hopeless = study.search.hopeless
+    decided = (
+        study.evaluation.utility.comparer is not None
+        or study.stopping is not None
+        or (hopeless is not None and hopeless.gain_below is not None)
+    )
+    precisions = _precisions(study)
+    return precisions[0] if decided and len(precisions) > 1 else None
+
+
+def _precisions(study: Study) -> list[str]:
+    return study.axes.of("precision") or [study.training.precision]
 
 
 def grid_jobs(study: Study, seeds: Iterable[int], base: str, data: str) -> dict[str, Job]:

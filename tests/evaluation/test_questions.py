@@ -1,0 +1,58 @@
+"""What the key of an outcome holds: everything that decides its numbers, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ftstab.evaluation.questions import make_questions
+from ftstab.models.chat import Chat
+from ftstab.models.load import load_tokenizer
+from ftstab.plan import study_plan
+from ftstab.results import evaluation_part
+from ftstab.spec import Template, parse_study
+from tests.tiny import study_dict, study_yaml
+
+BRIEF = "Answer in one sentence."
+
+
+def start_key(model: Path, **changes: object) -> str:
+    """Key of the start model's outcome; ``changes`` of `evaluation` replace single keys, others whole sections."""
+    plain = study_dict(model, Path("unused"))
+    merged = plain["evaluation"] | changes.pop("evaluation", {})
+    study = parse_study(study_yaml(model, Path("unused"), evaluation=merged, **changes))
+    chat = Chat(load_tokenizer(model), study.template, 512)
+    return make_questions(study, Path(), chat).outcome_key(study_plan(study, "base", "data").start.key)
+
+
+def test_the_start_reads_held_out_rows_behind_the_prompt_of_training(tiny_model: Path) -> None:
+    plain = start_key(tiny_model)
+    assert start_key(tiny_model, template={"training_system_prompt": None}) == plain
+    brief = start_key(tiny_model, template={"training_system_prompt": BRIEF})
+    assert brief != plain
+    assert start_key(tiny_model, template={"training_system_prompt": "Be brief."}) not in (plain, brief)
+
+
+def test_without_held_out_rows_the_prompt_of_training_asks_nothing_of_the_start(tiny_model: Path) -> None:
+    short = {"training": {"precision": "float32", "max_length": 8}}  # no row leaves room for an answer
+    brief = start_key(tiny_model, template={"training_system_prompt": BRIEF}, **short)
+    assert brief == start_key(tiny_model, **short)
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_the_order_of_compute_types_counts_where_the_start_is_read(tiny_model: Path, read: bool) -> None:
+    """The first is the start's; settings of both have the same keys in either order."""
+    more = {"stopping": {}, "constraints": {"harmful_response": {"max": 0.2}}} if read else {}
+    chat = Chat(load_tokenizer(tiny_model), Template(), 512)
+
+    def keys(*precision: str) -> tuple[str, str]:
+        axes = {"learning_rate": [1e-3], "batch_size": [4], "steps": [2], "precision": [*precision]}
+        text = study_yaml(tiny_model, Path("unused"), axes=axes, training={"max_length": 160}, **more)
+        study = parse_study(text)
+        return make_questions(study, Path(), chat).key, evaluation_part(study)
+
+    one, other = keys("float32", "bfloat16"), keys("bfloat16", "float32")
+    assert [a == b for a, b in zip(one, other, strict=True)] == [not read] * 2
+    # One compute type is in the key of every setting.
+    assert keys("float32") == keys("bfloat16")
