@@ -9,9 +9,11 @@ depends on what any answer said, so their rates have intervals of a fixed number
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from ftstab.errors import StudyError
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
 from ftstab.store import Records
@@ -37,6 +39,36 @@ class AnswerSet:
 def whole_key(responses: str) -> str:
     """Return the key of the answers to a whole set of which ``responses`` are those up to an early stop."""
     return digest({"responses": responses, "asked": "whole"})
+
+
+def of_other_weights(about: Mapping[str, Any], outcome: Outcome) -> bool:
+    """Whether answers, or verdicts, are about other weights than those that ``outcome`` measured.
+
+    Trajectories are shared, and so are the keys of what is said in them: a study that trains one again, for a further
+    judge, replaces what another has stored, and the weights may have come out otherwise.
+
+    Args:
+        about: what is stored beside them; that of earlier versions doesn't say whose they are, and is trusted.
+        outcome: the setting.
+    """
+    said = about.get("weights_sha256")
+    return said is not None and said != outcome.record.get("weights_sha256")
+
+
+def check_weights(about: Mapping[str, Any], outcome: Outcome, role: str) -> None:
+    """Refuse stored answers that other weights gave than those that ``outcome`` measured; arguments as above.
+
+    Raises:
+        StudyError: they did; says how they came there and what to do.
+    """
+    if of_other_weights(about, outcome):
+        raise StudyError(
+            f"setting {outcome.setting}: the stored answers to {role} aren't those that were measured: another study "
+            f"of the store has trained trajectory {outcome.trajectory} again since, and its weights came out otherwise "
+            "(another machine, version or number of threads does that). To measure the setting anew, delete "
+            f"trajectories/{outcome.trajectory}/outcomes/{outcome.key} from the store and run the study again; a "
+            "study with a `store` of its own keeps its answers"
+        )
 
 
 def answer_sets(records: Records, outcome: Outcome, role: JudgedRole) -> list[AnswerSet]:

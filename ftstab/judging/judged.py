@@ -11,7 +11,7 @@ from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.evaluation.judges import Judge, get_judge, judge_label, known_judges
 from ftstab.evaluation.judges.roles import role_judges
 from ftstab.evaluation.marking import verdicts_key
-from ftstab.judging.answers import JudgedRole, answer_sets
+from ftstab.judging.answers import JudgedRole, answer_sets, of_other_weights
 from ftstab.outcome import Outcome
 from ftstab.results import Results
 from ftstab.spec import load_judge
@@ -143,9 +143,21 @@ def reading(results: Results, outcome: Outcome, of: Judged) -> Reading | None:
         return Reading(sets[0].key, outcome.marks[of.role], sets[0].whole)
     for given in reversed(sets):
         found = results.records.verdicts(outcome.trajectory, verdicts_key(given.key, of.judge))
-        if found is not None and len(found[0]) == given.n:
+        if found is not None and len(found[0]) == given.n and not of_other_weights(found[1], outcome):
             return Reading(given.key, "".join(row["mark"] for row in found[0]), given.whole)
     return None
+
+
+def why_unread(results: Results, outcome: Outcome, of: Judged) -> str:
+    """Say why there is no `reading` of ``outcome``."""
+    for given in answer_sets(results.records, outcome, of.role):
+        found = results.records.verdicts(outcome.trajectory, verdicts_key(given.key, of.judge))
+        if found is not None and of_other_weights(found[1], outcome):
+            return (
+                f"what {of.judge} said is about answers of other weights: another study of the store has trained its "
+                "trajectory again"
+            )
+    return f"{of.judge} hasn't read its answers"
 
 
 def group(outcome: Outcome) -> str:

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 
 from ftstab.errors import MisuseError, StudyError
 from ftstab.identity import digest
+from ftstab.judging.answers import check_weights
 from ftstab.judging.judged import Judged, group, reading, scored
 from ftstab.results import Results
 
@@ -76,7 +77,7 @@ def read_frame(results: Results, of: Judged) -> list[Drawn]:
     """Every answer of the study with a verdict of the judge.
 
     Raises:
-        StudyError: the judge has read no answers of this study.
+        StudyError: the judge has read no answers of this study, or those of a setting were replaced since.
     """
     found = []
     for outcome in scored(results):
@@ -84,6 +85,7 @@ def read_frame(results: Results, of: Judged) -> list[Drawn]:
         stored = results.records.responses(outcome.trajectory, read.responses) if read else None
         if read is None or stored is None:
             continue
+        check_weights(stored[1], outcome, of.role)
         for place, (row, mark) in enumerate(zip(stored[0], read.marks, strict=True)):
             if mark in "RN":
                 unit = unit_key(of, row["id"], row["response"])

@@ -17,7 +17,7 @@ from ftstab.evaluation.judges import Answer, EndpointModel, Judge, judge_label
 from ftstab.evaluation.marking import VerdictRow, mark_answers, verdicts_key
 from ftstab.evaluation.rates import RateName, rate
 from ftstab.judging.agreement import Estimate, kappa
-from ftstab.judging.answers import AnswerSet, JudgedRole, answer_sets
+from ftstab.judging.answers import AnswerSet, JudgedRole, answer_sets, check_weights, of_other_weights
 from ftstab.judging.judged import HIT, scored
 from ftstab.judging.texts import prompt_rows
 from ftstab.outcome import Outcome, Rate
@@ -123,7 +123,7 @@ class JudgeRun:
         """The most stored answers of a setting, in the order asked.
 
         Raises:
-            StudyError: they aren't there, or belong to other prompts.
+            StudyError: they aren't there, or belong to other prompts or weights.
         """
         sets = self._sets(outcome)
         found = self.results.records.responses(outcome.trajectory, sets[-1].key) if sets else None
@@ -132,6 +132,7 @@ class JudgeRun:
                 f"setting {outcome.setting}: its answers to {self.role} aren't in the store, or belong to other "
                 "prompts; bring the store back as it was"
             )
+        check_weights(found[1], outcome, self.role)
         return [Answer(row["id"], self.prompts[row["id"]], row["response"]) for row in found[0]]
 
     def waiting(self) -> list[Outcome]:
@@ -149,6 +150,7 @@ class JudgeRun:
         known |= {row.prompt_id: row for row in found}
         rows = [known[a.prompt_id] for a in self.answers(outcome)]
         about: dict[str, Any] = {"setting": outcome.setting, "role": self.role, "judge": self.label}
+        about["weights_sha256"] = outcome.record.get("weights_sha256")
         if isinstance(self.judge, EndpointModel):
             about["endpoint"] = self.judge.record()
         self.results.records.put_verdicts(
@@ -200,7 +202,7 @@ class JudgeRun:
     def _stored(self, outcome: Outcome, given: AnswerSet) -> list[VerdictRow] | None:
         """Verdicts on all of ``given``, if they are there."""
         found = self.results.records.verdicts(outcome.trajectory, verdicts_key(given.key, self.label))
-        if found is None or len(found[0]) != given.n:
+        if found is None or len(found[0]) != given.n or of_other_weights(found[1], outcome):
             return None
         return [VerdictRow(**row) for row in found[0]]
 

@@ -23,7 +23,7 @@ from ftstab.judging.correction import (
     judge_errors,
     too_few,
 )
-from ftstab.judging.judged import HIT, Judged, Reading, judged, reading, scored
+from ftstab.judging.judged import HIT, Judged, Reading, judged, reading, scored, why_unread
 from ftstab.judging.labelled import WORDS
 from ftstab.judging.labels import UNDECIDED, Drawn, Sample, labels, samples
 from ftstab.outcome import Counts, Outcome
@@ -145,7 +145,7 @@ def correction(results: Results, role: JudgedRole = "harmful", judge: str | None
     left_out: dict[str, str] = {}
     for outcome in scored(results):
         if outcome.key not in read:
-            left_out[outcome.key] = f"{of.judge} hasn't read its answers"
+            left_out[outcome.key] = why_unread(results, outcome, of)
         elif outcome.setting not in covered:
             left_out[outcome.key] = "no labelled sample holds its answers; label more with a larger --n"
         elif not read[outcome.key].whole:

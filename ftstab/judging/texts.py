@@ -12,6 +12,7 @@ from typing import Literal
 from ftstab.data.rows import RowSet, read_rows
 from ftstab.errors import StudyError
 from ftstab.evaluation.marking import verdicts_key
+from ftstab.judging.answers import check_weights, of_other_weights
 from ftstab.outcome import Outcome
 from ftstab.results import Results
 
@@ -69,13 +70,14 @@ def stored_answers(results: Results, outcome: Outcome, role: Role) -> list[Store
     """The answers of a setting in the order asked.
 
     Raises:
-        StudyError: none are stored.
+        StudyError: none are stored, or those of other weights.
     """
     key = outcome.record.get("responses", {}).get(role)
     found = results.records.responses(outcome.trajectory, key) if key else None
     marks = outcome.marks.get(role, "")
     if found is None or len(found[0]) != len(marks):
         raise StudyError(f"setting {outcome.setting}: no answers of {role} are stored ({outcome.status})")
+    check_weights(found[1], outcome, role)
     reasons = _reasons(results, outcome, role, key)
     return [
         StoredAnswer(row["id"], row["response"], mark, reasons.get(row["id"]))
@@ -86,4 +88,6 @@ def stored_answers(results: Results, outcome: Outcome, role: Role) -> list[Store
 def _reasons(results: Results, outcome: Outcome, role: Role, responses: str) -> dict[str, str | None]:
     rate = outcome.rates.get(role)
     found = rate and results.records.verdicts(outcome.trajectory, verdicts_key(responses, rate.judge))
-    return {row["prompt_id"]: row["reason"] for row in found[0]} if found else {}
+    if not found or of_other_weights(found[1], outcome):
+        return {}
+    return {row["prompt_id"]: row["reason"] for row in found[0]}

@@ -134,14 +134,12 @@ class Answering:
             self.model, self.chat, q.plan, q.prompts, self.study.evaluation.decoding.max_new_tokens, enough
         )
 
-    def measure(
-        self, trajectory: str, setting: str, answered: Answered, weights_hash: str | None = None
-    ) -> dict[str, Any]:
+    def measure(self, trajectory: str, setting: str, answered: Answered, weights_hash: str) -> dict[str, Any]:
         """Store answers and verdicts, and return the measured fields of the outcome.
 
-        ``weights_hash``, where it is given, stands beside the answers: they are those of these weights.
+        ``weights_hash`` stands beside both: another study may measure the setting with weights that came out otherwise.
         """
-        weights = {} if weights_hash is None else {"weights_sha256": weights_hash}
+        weights = {"weights_sha256": weights_hash}
         rates: dict[str, Rate] = {}
         marks: dict[str, str] = {}
         for role, q in self.questions.sets.items():
@@ -152,7 +150,8 @@ class Answering:
                 [{"id": a.prompt_id, "response": a.text} for a in given],
                 {"setting": setting, "role": role, "benchmark": q.rows.label, "questions": q.key} | weights,
             )
-            marks[role] = self._judge(trajectory, setting, q, given, answered.read.get(role))
+            about = {"setting": setting, "role": role} | weights
+            marks[role] = self._judge(trajectory, about, q, given, answered.read.get(role))
             if role != "utility":
                 judge = q.judges[0]
                 found = rate(
@@ -243,33 +242,36 @@ class Answering:
     def _judge(
         self,
         trajectory: str,
-        setting: str,
+        about: Mapping[str, str],
         q: QuestionSet,
         given: list[Answer],
         read: list[VerdictRow] | None,
     ) -> str:
-        """Let every judge of the set read the answers; return the marks of the first, who may have ``read`` them."""
+        """Let every judge of the set read the answers; return the marks of the first, who may have ``read`` them.
+
+        ``about`` says whose answers they are.
+        """
         if q.role == "utility":
-            rows = self._read_tasks(q, given, setting) if read is None else read
+            rows = self._read_tasks(q, given, about["setting"]) if read is None else read
             if q.reader is not None:
-                self._put_verdicts(trajectory, setting, q, q.reader, rows)
+                self._put_verdicts(trajectory, about, q, q.reader, rows)
             return _marks(rows)
         found = []
         for judge in q.judges:
             known = read if judge is q.judges[0] else None
             rows = mark_answers(given, judge, q.role)[1] if known is None else known
-            self._put_verdicts(trajectory, setting, q, judge_label(judge), rows)
+            self._put_verdicts(trajectory, about, q, judge_label(judge), rows)
             found.append(_marks(rows))
         return found[0]
 
     def _put_verdicts(
-        self, trajectory: str, setting: str, q: QuestionSet, reader: str, rows: list[VerdictRow]
+        self, trajectory: str, about: Mapping[str, str], q: QuestionSet, reader: str, rows: list[VerdictRow]
     ) -> None:
         self.records.put_verdicts(
             trajectory,
-            verdicts_key(q.responses_key(setting), reader),
+            verdicts_key(q.responses_key(about["setting"]), reader),
             [asdict(row) for row in rows],
-            {"setting": setting, "role": q.role, "judge": reader},
+            {**about, "judge": reader},
         )
 
 

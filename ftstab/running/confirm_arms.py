@@ -24,6 +24,7 @@ from ftstab.running.confirm import who
 from ftstab.running.confirm_half import Half, read_half
 from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
+from ftstab.running.kept import is_kept
 from ftstab.running.launcher import Event, Launcher
 from ftstab.running.restore import restore_settings
 from ftstab.store import Lease
@@ -121,8 +122,9 @@ def retrain_arms(results: Results, names: Sequence[str], command: str, console: 
 
 
 def _is_lost(results: Results, found: Outcome) -> bool:
-    """Whether the weights of a setting aren't there; interpolation 0 is the start model."""
-    return found.interpolation != 0 and found.setting not in results.records.weight_settings(found.trajectory)
+    """Whether the weights of a setting aren't there, or aren't those that were measured; interpolation 0 is the start
+    model."""
+    return found.interpolation != 0 and not is_kept(results.records, found)
 
 
 def _check_kept(results: Results, half: Half, outcomes: Sequence[Outcome]) -> None:

@@ -11,6 +11,7 @@ from ftstab.evaluation.judges import judge_label
 from ftstab.evaluation.questions import Questions, make_questions
 from ftstab.evaluation.rates import rate
 from ftstab.identity import digest
+from ftstab.judging.answers import of_other_weights
 from ftstab.outcome import Outcome, Rate
 from ftstab.results import Results
 from ftstab.running.prepare import start_chat
@@ -75,7 +76,7 @@ class Half:
         found = []
         for judge in q.judges[1:]:
             stored = self.results.records.verdicts(outcome.trajectory, q.verdicts_key(outcome.setting, judge))
-            if stored is None:
+            if stored is None or of_other_weights(stored[1], outcome):
                 raise StudyError(
                     f"setting {outcome.setting}: the store lacks what {judge_label(judge)} said of its answers on the "
                     "confirmation half; delete its outcome there and run the same command again"

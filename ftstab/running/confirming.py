@@ -16,6 +16,7 @@ from ftstab.errors import StoreError
 from ftstab.evaluation.judges import Answer, judge_label
 from ftstab.evaluation.marking import mark_answers
 from ftstab.evaluation.questions import QuestionSet, make_questions
+from ftstab.judging.answers import of_other_weights
 from ftstab.outcome import Outcome
 from ftstab.running.answering import Answered, Answering
 from ftstab.running.at_work import AtWork
@@ -119,11 +120,13 @@ class Confirmer(AtWork):
         """Let the judges read the harmful prompts' answers that haven't yet."""
         for judge in q.judges[1:]:
             key = q.verdicts_key(found.setting, judge)
-            if self.records.verdicts(found.trajectory, key) is None:
+            known = self.records.verdicts(found.trajectory, key)
+            if known is None or of_other_weights(known[1], found):
                 given = [
                     Answer(q.rows.rows[i].id, q.rows.rows[i].prompt, text)
                     for i, text in zip(q.plan.order, texts, strict=True)
                 ]
                 _, rows = mark_answers(given, judge, "harmful")
                 about = {"setting": found.setting, "role": q.role, "judge": judge_label(judge)}
+                about["weights_sha256"] = self.fingerprint
                 self.records.put_verdicts(found.trajectory, key, [asdict(row) for row in rows], about)

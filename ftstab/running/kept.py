@@ -31,6 +31,18 @@ def compute_model(study: Study, base_dir: Path, precision: str) -> tuple[Any, Ch
     return model, Chat(load_tokenizer(start.folder), study.template, context_length(model.config))
 
 
+def is_kept(records: Records, found: Outcome) -> bool:
+    """Whether the weights of ``found`` are kept, and are bit by bit those that were measured.
+
+    Studies share trajectories, so what lies there may come from another one's training.  Reads all of the weights.
+    """
+    piece = records.weights(found.trajectory, found.setting)
+    if piece is None:
+        return False
+    tensors = load_file(piece.path("model.safetensors"))
+    return weights_hash(tensors) == found.record.get("weights_sha256")
+
+
 def put_in(model: Any, records: Records, found: Outcome) -> str:
     """Put the weights of ``found`` into ``model``, and return their SHA-256.
 
@@ -55,8 +67,7 @@ def put_in(model: Any, records: Records, found: Outcome) -> str:
     measured = found.record.get("weights_sha256")
     if fingerprint != measured:
         advice = (
-            "they are damaged or of another attempt: delete them from the store (trajectories/"
-            f"{found.trajectory}/weights/{found.setting}), and train them again with --retrain"
+            "they are damaged, or another study has trained the trajectory again: train them again with --retrain"
             if is_kept
             else "the start model is another one by now: bring it back as it was"
         )

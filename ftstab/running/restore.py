@@ -18,6 +18,7 @@ from ftstab.recipes import by_recipe, recipe_of
 from ftstab.results import Results
 from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
+from ftstab.running.kept import is_kept
 from ftstab.running.launcher import Event, Launcher
 from ftstab.selection import search_pick
 from ftstab.store import Lease
@@ -78,13 +79,12 @@ def restore_settings(
 
 
 def _lost(results: Results, found: Pick) -> set[str]:
-    """Settings that a confirmation would ask and whose weights aren't there; interpolation 0 is the start model."""
+    """Settings that a confirmation would ask and whose weights aren't there, or aren't those that were measured;
+    interpolation 0 is the start model."""
     order = {row.setting for row in found.order}
     candidates = [o for o in results.outcomes if o.setting in order]
     recipes = by_recipe(results.fresh, results.study.seeds.search)
     fresh = [o for key in {recipe_of(o) for o in candidates} & set(recipes) for o in recipes[key].scored]
     return {
-        o.setting
-        for o in [*candidates, *fresh]
-        if o.interpolation != 0 and o.setting not in results.records.weight_settings(o.trajectory)
+        o.setting for o in [*candidates, *fresh] if o.interpolation != 0 and not is_kept(results.records, o)
     }

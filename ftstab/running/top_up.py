@@ -22,6 +22,7 @@ from ftstab.plan import Job, Setting, Trajectory, part_of
 from ftstab.results import Results
 from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
+from ftstab.running.kept import is_kept
 from ftstab.running.launcher import Event, Launcher
 from ftstab.store import Lease
 from ftstab.terminal import say, shown
@@ -83,7 +84,9 @@ def top_up(
     study, records = results.study, results.records
     stopped = [o for o in results.outcomes if role in o.rates and o.rates[role].stopped]
     wanted = [o for o in stopped if not is_whole(records, o, role)]
-    lost = {o.setting for o in wanted if o.setting not in records.weight_settings(o.trajectory)}
+    # Weights that aren't those measured answer nothing; reading them all is worth it where they can be replaced.
+    kept = {o.setting for o in wanted if o.setting in records.weight_settings(o.trajectory)}
+    lost = {o.setting for o in wanted if o.setting not in kept or (retrain and not is_kept(records, o))}
     able = [o for o in wanted if retrain or o.setting not in lost]
     left_out = {} if retrain else dict.fromkeys(sorted(lost), NOT_KEPT)
 

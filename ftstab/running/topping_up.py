@@ -14,7 +14,7 @@ import torch
 from ftstab.errors import StoreError, StudyError
 from ftstab.evaluation.answer import answers
 from ftstab.evaluation.questions import Questions, make_questions
-from ftstab.judging.answers import JudgedRole, is_whole, whole_key
+from ftstab.judging.answers import JudgedRole, check_weights, is_whole, whole_key
 from ftstab.models.chat import Chat
 from ftstab.outcome import Outcome
 from ftstab.running.at_work import AtWork
@@ -52,7 +52,7 @@ class Rest:
         """
         q, key = self.set, self.set.responses_key(found.setting)
         stored = self.records.responses(found.trajectory, key)
-        rows = [] if stored is None else stored[0]
+        rows, about = ([], {}) if stored is None else stored
         ids = [row.id for row in q.asked]
         same = key == found.record.get("responses", {}).get(self.role)
         if not rows or not same or [row["id"] for row in rows] != ids[: len(rows)]:
@@ -60,6 +60,7 @@ class Rest:
                 f"setting {found.setting}: its answers to {self.role} aren't in the store, or belong to other prompts; "
                 "bring the store and the prompt files back as they were"
             )
+        check_weights(about, found, self.role)
         decoding = self.context.study.evaluation.decoding
         texts = answers(model, self.chat, q.plan, q.prompts, decoding.max_new_tokens, answered=len(rows))
         more = [{"id": i, "response": text} for i, text in zip(ids[len(rows) :], texts, strict=True)]

@@ -34,6 +34,7 @@ from ftstab.running.confirming import Confirmer
 from ftstab.running.copies import CopyKeeper, keeps_copies, open_copies
 from ftstab.running.ending import Ending, ended_trajectories, may_go_on
 from ftstab.running.environment import environment
+from ftstab.running.kept import is_kept
 from ftstab.running.kept_copies import attempt_with
 from ftstab.running.launcher import Context, Event
 from ftstab.running.reference import Reference
@@ -233,14 +234,12 @@ class _Worker(AtWork):
         """Settings that the store hasn't, by step; or whose weights, or answers to a whole set, it hasn't, where those
         are wanted."""
         found: dict[int, list[Setting]] = {}
-        restores = self.job.restores
-        kept = set(self.records.weight_settings(trajectory.key)) if restores else set()
         for setting in trajectory.settings:
             known = self.records.outcome(trajectory.key, self.questions.outcome_key(setting.key))
             if self.rest is not None:
                 is_open = self.rest.is_open(known)
             else:
-                is_open = setting.key not in kept if restores else known is None
+                is_open = known is None or (self.job.restores and not is_kept(self.records, known))
             if is_open:
                 found.setdefault(setting.step, []).append(setting)
         return found
@@ -289,7 +288,7 @@ class _Worker(AtWork):
                     against = self.reference.against(progress.trajectory, setting, progress.outcomes)
                     answered = self.answering.ask(fingerprint, against)
             with self.clock.named("judging"):
-                measured = self.answering.measure(progress.trajectory.key, setting.key, answered)
+                measured = self.answering.measure(progress.trajectory.key, setting.key, answered, fingerprint)
             took = time.perf_counter() - began
             outcome = self.account.scored(
                 progress, setting, measured, fingerprint, self.runner.spikes, took, margin, apart, position

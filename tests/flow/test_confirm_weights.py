@@ -40,6 +40,33 @@ def test_weights_that_are_not_those_measured_confirm_nothing(copy: Copy) -> None
     assert cli("pick", copy.study, "--json").json["status"] == "candidate"
 
 
+def test_weights_of_another_training_are_replaced_by_those_measured(copy: Copy) -> None:
+    """Another study may have trained the trajectory again, with another outcome, and kept its weights."""
+    from safetensors.torch import load_file, save_file
+
+    before = copy.lab.results(copy.study).outcomes
+    path = copy.lab.folder / "changed.safetensors"
+    for outcome in before:
+        piece = copy.lab.records.weights(outcome.trajectory, outcome.setting)
+        assert piece is not None
+        tensors = load_file(piece.path("model.safetensors"))
+        tensors["model.norm.weight"][0] += 1
+        save_file(tensors, path, metadata={"format": "pt"})
+        copy.lab.records.put_weights(outcome.trajectory, outcome.setting, {"model.safetensors": path})
+    export = cli("pick", copy.study, "--weights", copy.lab.folder / "w", "--unconfirmed")
+    assert export.code == 1
+    assert "--retrain` trains them again" in export.err
+    again = cli(
+        "pick", copy.study, "--retrain", "--weights", copy.lab.folder / "w", "--unconfirmed", "--json"
+    )
+    assert again.code == 0, again.err
+    assert copy.lab.results(copy.study).outcomes == before
+    # What is there already isn't trained again.
+    kept = copy.lab.pieces("weights")
+    assert cli("pick", copy.study, "--confirm", "--retrain", "--json").json["status"] == "picked"
+    assert copy.lab.pieces("weights") == kept
+
+
 def test_weights_that_were_dropped_come_back_bit_by_bit(copy: Copy) -> None:
     before = {o.setting: o for o in copy.lab.results(copy.study).outcomes}
     order = cli("pick", copy.study, "--json").json["order"]
