@@ -5,6 +5,7 @@ Only the driver writes to MLflow and Optuna, and only into the folder of its stu
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from ftstab.arms.declared import DECLARED, declaration
-from ftstab.errors import InterruptedStudyError
+from ftstab.errors import InterruptedStudyError, StoreError
 from ftstab.frontier import frontier_rows, start_row
 from ftstab.looks import now
 from ftstab.outcome import Outcome
@@ -347,7 +348,19 @@ class _Driver:
             ]
             self.waiting.extend(more if job.key not in self.failures else ())
         known = [*self.outcomes.values(), *self.fresh.values()]
+        self._note_failure(job)
         self.trackers.finish(job, known, self.failures.get(job.key), self._is_fresh(job))
+
+    def _note_failure(self, job: Job) -> None:
+        """Record why a job couldn't finish, for trackers that are told anew; forget it once the job ends otherwise."""
+        why = self.failures.get(job.key)
+        # A store that can't be written to may be the very reason, which the person and the trackers are told anyway.
+        with contextlib.suppress(StoreError):
+            for trajectory in job.trajectories:
+                if why is not None:
+                    self.records.put_failure(self.study.study, trajectory.key, why)
+                else:
+                    self.records.drop_failure(self.study.study, trajectory.key)
 
     # What workers say
 

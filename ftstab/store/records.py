@@ -1,6 +1,7 @@
 """Typed access to a store: the one place that knows the layout of keys.
 
     <study>/file                                         study.yaml, about.json
+    <study>/failures/<t>                                 why a trajectory couldn't be finished: about.json
     <study>/stop/<driver>                                stop request: about.json
     <study>/lease/<generation>                           a driver's lease (`ftstab.store.lease`)
     <study>/looks/<n>                                    the n-th look at the confirmation half: about.json
@@ -250,6 +251,21 @@ class Records:
         """Names of all studies, sorted."""
         parts = (k.split("/") for k in self.store.list())
         return [p[0] for p in parts if p[1:] == ["file"]]
+
+    # Trajectories that couldn't be finished
+
+    def put_failure(self, name: str, trajectory: str, why: str) -> None:
+        """Record why the last run of a study couldn't finish a trajectory."""
+        self.store.put(_study(name, "failures", trajectory), {_ABOUT: _json({"why": why, "at": time.time()})})
+
+    def failure(self, name: str, trajectory: str) -> str | None:
+        """Why the last run of a study couldn't finish a trajectory; None where nothing kept it from that."""
+        about = read_piece(self.store, _study(name, "failures", trajectory), _about)
+        return None if about is None else str(about["why"])
+
+    def drop_failure(self, name: str, trajectory: str) -> None:
+        """Forget why a trajectory couldn't be finished: it was gone on with."""
+        self.store.delete(_study(name, "failures", trajectory))
 
     # Looks at the confirmation half
 

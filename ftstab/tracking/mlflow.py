@@ -126,7 +126,8 @@ class MlflowTracker:
             if absent.left_out:
                 before = run.tags.get("ftstab.left_out")
                 tags["ftstab.left_out"] = m.short(", ".join(filter(None, [before, absent.left_out_tag()])))
-            self._book.write(run, points=points, tags=tags)
+            # Batches before the one with the mark may have been sent by a telling that was cut short.
+            self._book.write(run, points=points, tags=tags, at=run.started)
 
     def log_outcome(self, outcome: Outcome, on_frontier: bool | None, gain: Gain | None) -> None:
         """Tell a setting: a child run of its trajectory, and its headline on the trajectory's curves.

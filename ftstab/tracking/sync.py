@@ -32,6 +32,9 @@ class Recorded(Protocol):
     def signals(self, trajectory: str, attempt: str) -> list[dict[str, Any]]:
         """Signals of an attempt in order of step."""
 
+    def failure(self, name: str, trajectory: str) -> str | None:
+        """Why the last run of the study ``name`` couldn't finish a trajectory, if it couldn't."""
+
 
 class Asked(Protocol):
     """The evaluation whose outcomes count (`ftstab.evaluation.questions.Questions`)."""
@@ -149,7 +152,8 @@ def fill_mlflow(
         for outcome in outcomes:
             row = rows.get(outcome.setting)
             tracker.log_outcome(outcome, row.on_frontier if row else None, row.gain if row else None)
-        tracker.end_trajectory(trajectory.key, *_end(trajectory, outcomes, last))
+        failure = records.failure(study.study, trajectory.key)
+        tracker.end_trajectory(trajectory.key, *_end(trajectory, outcomes, last, failure))
     if rows:
         tracker.mark_frontier({setting for setting, row in rows.items() if row.on_frontier})
     return known
@@ -168,8 +172,7 @@ def end_trajectory(
     """
     last = _fill_attempts(tracker, trajectory, records, outcomes)
     if last is not None:
-        status, reason = _end(trajectory, outcomes, last)
-        tracker.end_trajectory(trajectory.key, status, failure or reason if status == "KILLED" else reason)
+        tracker.end_trajectory(trajectory.key, *_end(trajectory, outcomes, last, failure))
 
 
 def _fill_attempts(
@@ -182,7 +185,10 @@ def _fill_attempts(
     if not attempts:
         return None
     last = -1
-    for attempt, about in attempts.items():
+    named = {outcome.attempt for outcome in outcomes}
+    # The attempt that is told first has the curves without a prefix: one that the settings came from, or the oldest
+    # (names begin with the time), as when they were told one after the other.
+    for attempt, about in sorted(attempts.items(), key=lambda item: (item[0] not in named, item[0])):
         signals = records.signals(trajectory.key, attempt)
         tracker.log_trajectory(trajectory, attempt, about, running=False)
         tracker.log_signals(trajectory.key, signals, attempt)
@@ -200,12 +206,12 @@ def _frontier(study: Study, outcomes: Mapping[str, Outcome], start: Outcome | No
 
 
 def _end(
-    trajectory: Trajectory, outcomes: Sequence[Outcome], last_signal: int
+    trajectory: Trajectory, outcomes: Sequence[Outcome], last_signal: int, failure: str | None
 ) -> tuple[Literal["FINISHED", "FAILED", "KILLED"], str | None]:
-    """How the run of a trajectory stands by what the store knows."""
+    """How the run of a trajectory stands by what the store knows; ``failure``: why it isn't finished, if it isn't."""
     diverged = next((o for o in outcomes if o.status == "diverged"), None)
     if diverged is not None:
         return "FAILED", diverged.reason
     # A trunk has no settings: it is done when it was trained to its last step.
     done = len(outcomes) == len(trajectory.settings) and (bool(outcomes) or last_signal >= trajectory.last)
-    return ("FINISHED", None) if done else ("KILLED", "not finished yet")
+    return ("FINISHED", None) if done else ("KILLED", failure or "not finished yet")

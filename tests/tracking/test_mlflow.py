@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,26 @@ def test_what_was_cut_short_is_finished(study: Study, state_dir: Path) -> None:
     after = t.everything(state_dir / "mlflow.db")
     assert {k: v for k, v in after.items() if k != "runs"} == {k: v for k, v in before.items() if k != "runs"}
     assert again.runs_added == 0
+
+
+def test_signals_that_were_half_told_stand_once(study: Study, state_dir: Path) -> None:
+    """A driver died after the first batch of points, before the last one with the mark."""
+    plan = t.plan_of(study)
+    trajectory = plan.trajectories[0]
+    rows = [{"step": s, "loss": 1.0, "grad_norm": 2.0} for s in range(600)]
+    first = MlflowTracker(study, state_dir)
+    first.log_trajectory(trajectory, ATTEMPT, {})
+    first.log_signals(trajectory.key, rows)
+    client = t.mlflow_client(state_dir)
+    (run,) = t.runs_of(client, study)
+    client.delete_tag(run.info.run_id, f"ftstab.signals.{ATTEMPT}")
+    time.sleep(0.01)
+    again = MlflowTracker(study, state_dir)
+    again.log_trajectory(trajectory, ATTEMPT, {})
+    again.log_signals(trajectory.key, rows)
+    with closing(sqlite3.connect(state_dir / "mlflow.db")) as database:
+        (points,) = database.execute("SELECT count(*) FROM metrics").fetchone()
+    assert points == 1200
 
 
 def test_an_outcome_measured_anew_replaces_its_run(study: Study, state_dir: Path) -> None:

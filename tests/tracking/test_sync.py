@@ -72,6 +72,57 @@ def test_an_unfinished_study_is_told_as_far_as_it_is(study: Study, state_dir: Pa
     assert t.by_kind(t.runs_of(client, study), "trajectory")[last.key].info.status == "FINISHED"
 
 
+def test_why_a_trajectory_is_not_finished_is_told_again(
+    study: Study, state_dir: Path, records: Records
+) -> None:
+    plan = t.plan_of(study)
+    done, lost = plan.trajectories
+    t.fill_records(records, plan, leave_out=[lost.settings[-1].key])
+    for trajectory in (done, lost):
+        records.put_failure(study.study, trajectory.key, "out of memory")
+    records.put_failure("another", lost.key, "judge unavailable")
+
+    def told(key: str) -> tuple[str, str | None]:
+        sync(study, plan, records, state_dir, ASKED)
+        run = t.by_kind(t.runs_of(t.mlflow_client(state_dir), study), "trajectory")[key]
+        return run.info.status, run.data.tags.get("ftstab.reason")
+
+    assert told(lost.key) == ("KILLED", "out of memory")
+    assert told(done.key) == ("FINISHED", None)
+    records.drop_failure(study.study, lost.key)
+    assert told(lost.key) == ("KILLED", "not finished yet")
+
+
+def test_curves_without_a_prefix_are_those_of_the_attempt_that_outcomes_name(
+    study: Study, state_dir: Path, records: Records
+) -> None:
+    """An older attempt that came to nothing stands under its name, whenever it is told."""
+    plan = t.plan_of(study)
+    t.fill_records(records, plan)
+    first = plan.trajectories[0]
+    older, newer = "20250101T000000-bbbbbb", "20270101T000000-cccccc"
+    for attempt in (older, newer):
+        records.put_attempt(first.key, attempt, {})
+        records.put_signals(first.key, attempt, [{"step": 1, "loss": 9.0}])
+    sync(study, plan, records, state_dir, ASKED)
+    run = t.by_kind(t.runs_of(t.mlflow_client(state_dir), study), "trajectory")[first.key]
+    assert run.data.metrics["loss"] == 2.0 / first.last
+    assert {run.data.metrics[f"attempt {a}/loss"] for a in (older, newer)} == {9.0}
+
+
+def test_without_outcomes_they_are_those_of_the_oldest(
+    study: Study, state_dir: Path, records: Records
+) -> None:
+    plan = t.plan_of(study)
+    first = plan.trajectories[0]
+    for attempt, loss in (("20270101T000000-cccccc", 9.0), ("20250101T000000-bbbbbb", 1.0)):
+        records.put_attempt(first.key, attempt, {})
+        records.put_signals(first.key, attempt, [{"step": 1, "loss": loss}])
+    sync(study, plan, records, state_dir, ASKED)
+    run = t.by_kind(t.runs_of(t.mlflow_client(state_dir), study), "trajectory")[first.key]
+    assert run.data.metrics["loss"] == 1.0
+
+
 def test_an_empty_store_leaves_empty_views(study: Study, state_dir: Path, records: Records) -> None:
     assert sync(study, t.plan_of(study), records, state_dir, ASKED) == SyncReport(0, 0, 0, 0)
     assert t.mlflow_client(state_dir).get_experiment_by_name(study.study) is None
