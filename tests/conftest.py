@@ -53,7 +53,7 @@ def empty_databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = "{study: nothing, base: {model: none}, data: {train: none}, axes: {steps: [1]}}"
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        tracker = MlflowTracker(parse_study(text), folder)
+        tracker = MlflowTracker(parse_study(text), folder, "none")
         tracker.mark_frontier([])
         tracker.close()
     return folder

@@ -32,8 +32,9 @@ class Trackers:
         self.lost: str | None = None
         self._study, self._records = results.study, results.records
         self._clock, self._note = clock, note
-        self._mlflow = MlflowTracker(results.study, state)
-        self._optuna = OptunaTracker(results.study, results.plan, state, results.identities.evaluation)
+        store, evaluation = results.records.store_id(), results.identities.evaluation
+        self._mlflow = MlflowTracker(results.study, state, store)
+        self._optuna = OptunaTracker(results.study, results.plan, state, evaluation, store)
 
     def close(self) -> None:
         """Let go of databases and servers."""
@@ -44,7 +45,7 @@ class Trackers:
         """Tell everything that the store has.
 
         Raises:
-            TrackingError: one of the two can't be used.
+            TrackingError: one of the two can't be used, or shows another store's study.
         """
         plan, fresh_plan = results.plan, results.fresh_plan
         with self._clock.named("tracking start-up"):

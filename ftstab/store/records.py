@@ -1,5 +1,6 @@
 """Typed access to a store: the one place that knows the layout of keys.
 
+    _store                                               random id of the store: about.json
     <study>/file                                         study.yaml, about.json
     <study>/failures/<t>                                 why a trajectory couldn't be finished: about.json
     <study>/stop/<driver>                                stop request: about.json
@@ -18,9 +19,9 @@
     trajectories/<t>/copies/<attempt>/<step>             shadows after a step, for post-hoc EMA, files as given
     trajectories/<t>/weights/<setting>                   weights of a setting, files as given
 
-Trajectories are shared by all studies of a store (so no study is called `trajectories`).  Numbers are padded
-with zeros, so that keys sort by them.  JSON here may hold NaN and infinities: a training that diverged is
-worth its record.
+Trajectories are shared by all studies of a store (so no study is called `trajectories`; no name of one begins with
+`_`).  Numbers are padded with zeros, so that keys sort by them.  JSON here may hold NaN and infinities: a training that
+diverged is worth its record.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +42,7 @@ from ftstab.errors import StoreError
 from ftstab.outcome import Outcome
 from ftstab.store.contract import Piece, Store, read_piece
 
+_STORE = "_store"
 _OUTCOME, _ABOUT, _ROWS, _STUDY = "outcome.json", "about.json", "rows.jsonl.gz", "study.yaml"
 
 Files = Mapping[str, Path | bytes]
@@ -77,6 +80,15 @@ class Records:
     """
 
     store: Store
+
+    # The store itself
+
+    def store_id(self) -> str:
+        """Random id of the store, made when it is first asked for; a copy of the store has the same."""
+        while (about := read_piece(self.store, _STORE, _about)) is None:
+            # Of drivers that ask at once one makes it, and all read that one.
+            self.store.put_if_absent(_STORE, {_ABOUT: _json({"id": uuid.uuid4().hex})})
+        return str(about["id"])
 
     # Outcomes
 

@@ -38,13 +38,14 @@ class MlflowTracker:
     Args:
         study: the study; its name is the experiment's.
         state_dir: local folder for the database and the artifacts, where no server is named.
+        store: id of the study's store (`Records.store_id`).
     """
 
-    def __init__(self, study: Study, state_dir: Path) -> None:
+    def __init__(self, study: Study, state_dir: Path, store: str) -> None:
         self._study = study
-        given = study.tracking.mlflow or os.environ.get("MLFLOW_TRACKING_URI")
-        self._uri = given or local_url(state_dir / "mlflow.db")
-        self._book = RunBook(self._uri, study.study, state_dir / "mlflow-artifacts")
+        self._given = study.tracking.mlflow or os.environ.get("MLFLOW_TRACKING_URI")
+        self._uri = self._given or local_url(state_dir / "mlflow.db")
+        self._book = RunBook(self._uri, study.study, store, state_dir / "mlflow-artifacts")
         self._trajectories: dict[str, Trajectory] = {}
 
     @property
@@ -58,12 +59,14 @@ class MlflowTracker:
         return self._book.added
 
     def check(self) -> None:
-        """Try whether MLflow can be reached.
+        """Try whether MLflow can be reached, and whether a server that is named shows no other store's study.
 
         Raises:
             TrackingError: within seconds, if it can't; says where it was sought and what to do.
         """
         self._book.check()
+        if self._given:
+            self._book.open()
 
     def log_start(self, outcome: Outcome) -> None:
         """Tell about the start model: a reference row of its own, not a setting."""

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _SQLITE_TIMEOUT = 30
 """Seconds that a writer waits for another."""
+_STORE = "store"
+"""Attribute of an Optuna study: id of the store that it shows."""
 _DONE = "done"
 """Stands for any outcome of a setting that has a trial which no later outcome replaces."""
 
@@ -69,13 +71,15 @@ class OptunaTracker:
         state_dir: local folder for the database, where no server is named.
         evaluation: key of the evaluation (`Questions.key`): values measured otherwise belong to another
             study.
+        store: id of the study's store (`Records.store_id`).
 
     Raises:
         TrackingError: the environment variable that `tracking.optuna` names isn't set.
     """
 
-    def __init__(self, study: Study, plan: Plan, state_dir: Path, evaluation: str) -> None:
+    def __init__(self, study: Study, plan: Plan, state_dir: Path, evaluation: str, store: str) -> None:
         self.trials_added = 0
+        self._store = store
         self._spec = study
         self._plan = plan
         self._points = points(study, plan)
@@ -120,11 +124,16 @@ class OptunaTracker:
         return bool(self._spec.constraints) and self._start is None
 
     def check(self) -> None:
-        """Try whether the database can be reached.
+        """Try whether the database can be reached, and whether one that is named shows no other store's study.
 
         Raises:
             TrackingError: within seconds, if it can't; says where it was sought and what to do.
         """
+        self._reach()
+        if self._spec.tracking.optuna:
+            self._open()
+
+    def _reach(self) -> None:
         variable = self._spec.tracking.optuna
         where = f"set {variable} to one that runs" if variable else "make the folder writable"
         check_reachable(
@@ -234,7 +243,7 @@ class OptunaTracker:
         """Connect, make the study if there is none, end what was left running, and read what was told."""
         if self._study is not None:
             return self._study
-        self.check()
+        self._reach()
         import optuna
         from optuna.trial import TrialState
 
@@ -250,6 +259,7 @@ class OptunaTracker:
             study = optuna.create_study(
                 storage=self._storage, study_name=self.name, directions=directions, load_if_exists=True
             )
+            self._claim(study)
             for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 study.tell(trial.number, state=TrialState.FAIL)
             for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
@@ -265,6 +275,19 @@ class OptunaTracker:
                     self._kin.setdefault(attributes["trajectory"], []).append(found)
         self._study = study
         return study
+
+    def _claim(self, study: optuna.Study) -> None:
+        """Refuse the Optuna study of another store, whose running trials would be ended; one that names none is new, or
+        was made by an earlier version, and is taken for ours."""
+        owner = study.user_attrs.get(_STORE)
+        if owner is None:
+            study.set_user_attr(_STORE, self._store)
+        elif owner != self._store:
+            raise TrackingError(
+                f"Optuna's database at {self.address}: study {self.name!r} shows a study of another store (id {owner}; "
+                f"this study's store has {self._store}), whose trials would be mixed with its own; name the study "
+                "otherwise, or give it another database (`tracking.optuna`)"
+            )
 
     def _know(self, setting: str, state: optuna.trial.TrialState, mark: str | None) -> None:
         """Remember the trial of ``setting``; one without numbers may get another when it is scored anew."""

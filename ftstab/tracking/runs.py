@@ -26,6 +26,9 @@ IDENTITY = {"start": "ftstab.setting", "trajectory": "ftstab.trajectory", "setti
 TOLD = "ftstab.told"
 """Tag with a digest of what a run shows, written last: a run without it was cut short."""
 
+STORE = "ftstab.store"
+"""Tag of an experiment: id of the store that it shows."""
+
 _METRICS_PER_BATCH = 800
 _TAGS_PER_BATCH = 100
 _SEARCH_PAGE = 1000
@@ -76,12 +79,13 @@ class RunBook:
     Args:
         uri: tracking URI; may hold a login, which no message repeats.
         name: name of the experiment.
+        store: id of the store that it shows; an experiment of another one is refused.
         artifacts: folder for artifacts, used where ``uri`` is no server that has its own.
     """
 
-    def __init__(self, uri: str, name: str, artifacts: Path) -> None:
+    def __init__(self, uri: str, name: str, store: str, artifacts: Path) -> None:
         self.added = 0
-        self._uri, self._name, self._artifacts = uri, name, artifacts
+        self._uri, self._name, self._store, self._artifacts = uri, name, store, artifacts
         self._client: Any = None
         self._experiment = ""
         self._runs: dict[tuple[str, str], Run] = {}
@@ -92,17 +96,17 @@ class RunBook:
 
     def find(self, kind: str, key: str) -> Run | None:
         """Return the run of ``kind`` with ``key``, if there is one."""
-        self._open()
+        self.open()
         return self._runs.get((kind, key))
 
     def all(self, kind: str) -> dict[str, Run]:
         """Return all runs of ``kind`` by key."""
-        self._open()
+        self.open()
         return {key: run for (k, key), run in self._runs.items() if k == kind}
 
     def create(self, kind: str, key: str, name: str, tags: Mapping[str, str]) -> Run:
         """Make the run of ``kind`` with ``key``."""
-        self._open()
+        self.open()
         tags = {"ftstab.kind": kind, IDENTITY[kind]: key, "ftstab.study": self._name, **tags}
         now = _now()
         with self._reaching():
@@ -195,8 +199,12 @@ class RunBook:
             with self._reaching(), closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _open(self) -> None:
-        """Connect, make the experiment if there is none, and read its runs."""
+    def open(self) -> None:
+        """Connect, make the experiment if there is none, and read its runs; nothing if that was done.
+
+        Raises:
+            TrackingError: it shows a study of another store, or was deleted.
+        """
         if self._client is not None:
             return
         self.check()
@@ -222,7 +230,11 @@ class RunBook:
                     f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, remove it for "
                     "good with `mlflow gc`, or name the study otherwise"
                 )
-            self._experiment = experiment.experiment_id if experiment else self._make_experiment(client)
+            if experiment is None:
+                self._experiment = self._make_experiment(client)
+            else:
+                self._claim(client, experiment)
+                self._experiment = experiment.experiment_id
             self._read_runs(client)
             self._client = client
 
@@ -230,7 +242,26 @@ class RunBook:
         served = self._uri.lower().startswith(("http:", "https:", "databricks"))
         # Absolute: by itself MLflow takes the working directory of whoever comes first.
         location = None if served else self._artifacts.absolute().as_uri()
-        return str(client.create_experiment(self._name, location, tags={"ftstab.study": self._name}))
+        return str(
+            client.create_experiment(
+                self._name, location, tags={"ftstab.study": self._name, STORE: self._store}
+            )
+        )
+
+    def _claim(self, client: Any, experiment: Any) -> None:
+        """Refuse an experiment of another store, whose runs would be taken for this one's and replaced.
+
+        One that names none was made by an earlier version, and is taken for ours.
+        """
+        owner = experiment.tags.get(STORE)
+        if owner is None:
+            client.set_experiment_tag(experiment.experiment_id, STORE, self._store)
+        elif owner != self._store:
+            raise TrackingError(
+                f"MLflow at {redact(self._uri)}: experiment {self._name!r} shows a study of another store (id {owner}; "
+                f"this study's store has {self._store}), whose runs would be replaced; name the study otherwise, or "
+                "set `tracking.mlflow` or MLFLOW_TRACKING_URI to another server"
+            )
 
     def _read_runs(self, client: Any) -> None:
         """Read every run of the experiment that is ours."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class Recorded(Protocol):
     """What is read of the store (`ftstab.store.Records`)."""
 
+    def store_id(self) -> str:
+        """Id of the store."""
+
     def outcomes(self, trajectory: str) -> list[Outcome]:
         """All outcomes of a trajectory, of whatever study and evaluation."""
 
@@ -89,11 +92,13 @@ def sync(
         fresh_plan: plan of the fresh seeds, which MLflow shows and no search is told about.
 
     Raises:
-        TrackingError: one of the two can't be reached; what was told stays.
+        TrackingError: one of the two can't be reached, or shows another store's study; what was told stays.
         StoreError: the store can't be read.
     """
     found = read_outcomes(plan, records, asked)
-    optuna, mlflow = OptunaTracker(study, plan, state_dir, asked.key), MlflowTracker(study, state_dir)
+    store = records.store_id()
+    optuna = OptunaTracker(study, plan, state_dir, asked.key, store)
+    mlflow = MlflowTracker(study, state_dir, store)
     try:
         fill_optuna(optuna, plan, found)
         if fresh_plan is not None:

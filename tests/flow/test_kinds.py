@@ -146,7 +146,8 @@ def test_a_diverged_trajectory_is_an_outcome_and_stops_nothing(lab: Lab) -> None
 
     results = lab.results(study)
     state = lab.store / "wild" / "state"
-    tracker = OptunaTracker(results.study, results.plan, state, results.identities.evaluation)
+    keys = results.identities.evaluation, results.records.store_id()
+    tracker = OptunaTracker(results.study, results.plan, state, *keys)
     pruned = [t for t in tracker.study.get_trials() if t.state == optuna.trial.TrialState.PRUNED]
     tracker.close()
     assert {t.user_attrs["setting"] for t in pruned} == {o.setting for o in wild}

@@ -287,7 +287,8 @@ def assert_tracked(
     said = cli("frontier", study, "--json").json["settings"]
     assert on_frontier == {s["setting"] for s in said if s["on_frontier"]}
 
-    tracker = OptunaTracker(results.study, results.plan, state, results.identities.evaluation)
+    keys = results.identities.evaluation, results.records.store_id()
+    tracker = OptunaTracker(results.study, results.plan, state, *keys)
     trials = tracker.study.get_trials()
     complete = [t for t in trials if t.state == optuna.trial.TrialState.COMPLETE]
     assert {t.user_attrs["setting"] for t in complete} == {s.key for s in results.plan.settings}

@@ -6,6 +6,7 @@ import gzip
 import json
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -321,3 +322,22 @@ def test_parts_of_keys_are_single_parts(records: Records):
         records.weights("t1", "..")
     with pytest.raises(StoreError, match="not allowed"):
         records.study("")
+
+
+def test_the_id_of_a_store_is_made_once(records: Records) -> None:
+    """Of any number of drivers that ask for it at once, all are told the same."""
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: records.store_id(), range(16)))
+    assert found == {records.store_id()}
+    assert records.studies() == []
+
+
+def test_why_a_trajectory_could_not_be_finished(records: Records) -> None:
+    assert records.failure("one", "t1") is None
+    records.put_failure("one", "t1", "out of memory")
+    records.put_failure("one", "t1", "judge unavailable")
+    assert records.failure("one", "t1") == "judge unavailable"
+    assert (records.failure("one", "t2"), records.failure("two", "t1")) == (None, None)
+    records.drop_failure("one", "t1")
+    records.drop_failure("one", "t1")
+    assert records.failure("one", "t1") is None

@@ -30,7 +30,8 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study = make_study(name="nothing")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        mlflow, optuna = MlflowTracker(study, folder), OptunaTracker(study, plan_of(study), folder, "none")
+        mlflow = MlflowTracker(study, folder, "none")
+        optuna = OptunaTracker(study, plan_of(study), folder, "none", "none")
         mlflow.mark_frontier([])
         assert optuna.study.trials == []
     mlflow.close()

@@ -33,6 +33,8 @@ HOSTILE = [
     "x" * 400,
     "'; DROP TABLE runs; --",
 ]
+STORE = "5eed"
+"""Id of the store."""
 PROMPTS = 4 * len(HOSTILE)
 SPEC = """
 study: {name}

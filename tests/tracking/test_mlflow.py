@@ -33,7 +33,7 @@ def tell(tracker: MlflowTracker, plan: Plan, trajectories: int = 1, gain: Gain |
 
 
 def test_a_study_is_an_experiment_of_parents_and_children(study: Study, state_dir: Path) -> None:
-    plan, tracker = t.plan_of(study), MlflowTracker(study, state_dir)
+    plan, tracker = t.plan_of(study), MlflowTracker(study, state_dir, t.STORE)
     tell(tracker, plan)
     client = t.mlflow_client(state_dir)
     runs = t.runs_of(client, study)
@@ -76,10 +76,10 @@ def test_a_study_is_an_experiment_of_parents_and_children(study: Study, state_di
 
 def test_telling_twice_changes_nothing(study: Study, state_dir: Path) -> None:
     plan = t.plan_of(study)
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     tell(tracker, plan)
     before = t.everything(state_dir / "mlflow.db")
-    tell_again = MlflowTracker(study, state_dir)
+    tell_again = MlflowTracker(study, state_dir, t.STORE)
     for told in (tracker, tell_again):
         trajectory = plan.trajectories[0]
         told.log_start(t.start_outcome(plan))
@@ -96,7 +96,7 @@ def test_what_was_cut_short_is_finished(study: Study, state_dir: Path) -> None:
     """A driver died after it made a child, before it wrote to it; another after the trajectory's curves."""
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
-    whole = MlflowTracker(study, state_dir)
+    whole = MlflowTracker(study, state_dir, t.STORE)
     tell(whole, plan)
     before = t.everything(state_dir / "mlflow.db")
     child = t.by_kind(t.runs_of(client, study), "setting")[trajectory.settings[0].key]
@@ -105,7 +105,7 @@ def test_what_was_cut_short_is_finished(study: Study, state_dir: Path) -> None:
             # The table names are those above.
             database.execute(f"DELETE FROM {table} WHERE run_uuid = ?", (child.info.run_id,))
     client.delete_tag(child.info.run_id, "ftstab.told")
-    again = MlflowTracker(study, state_dir)
+    again = MlflowTracker(study, state_dir, t.STORE)
     tell(again, plan)
     after = t.everything(state_dir / "mlflow.db")
     assert {k: v for k, v in after.items() if k != "runs"} == {k: v for k, v in before.items() if k != "runs"}
@@ -117,14 +117,14 @@ def test_signals_that_were_half_told_stand_once(study: Study, state_dir: Path) -
     plan = t.plan_of(study)
     trajectory = plan.trajectories[0]
     rows = [{"step": s, "loss": 1.0, "grad_norm": 2.0} for s in range(600)]
-    first = MlflowTracker(study, state_dir)
+    first = MlflowTracker(study, state_dir, t.STORE)
     first.log_trajectory(trajectory, ATTEMPT, {})
     first.log_signals(trajectory.key, rows)
     client = t.mlflow_client(state_dir)
     (run,) = t.runs_of(client, study)
     client.delete_tag(run.info.run_id, f"ftstab.signals.{ATTEMPT}")
     time.sleep(0.01)
-    again = MlflowTracker(study, state_dir)
+    again = MlflowTracker(study, state_dir, t.STORE)
     again.log_trajectory(trajectory, ATTEMPT, {})
     again.log_signals(trajectory.key, rows)
     with closing(sqlite3.connect(state_dir / "mlflow.db")) as database:
@@ -135,7 +135,7 @@ def test_signals_that_were_half_told_stand_once(study: Study, state_dir: Path) -
 def test_an_outcome_measured_anew_replaces_its_run(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     tell(tracker, plan)
     tracker.mark_frontier([trajectory.settings[0].key])
     told = t.outcome(trajectory, trajectory.settings[0])
@@ -156,12 +156,12 @@ def test_an_outcome_measured_anew_replaces_its_run(study: Study, state_dir: Path
 def test_a_run_that_was_made_twice_is_kept_once(study: Study, state_dir: Path) -> None:
     """A request that timed out, was carried out, and was sent again."""
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
-    tell(MlflowTracker(study, state_dir), plan)
+    tell(MlflowTracker(study, state_dir, t.STORE), plan)
     kept = {r.info.run_id for r in t.runs_of(client, study)}
     experiment = client.get_experiment_by_name(study.study).experiment_id
     tags = {"ftstab.kind": "setting", "ftstab.setting": plan.settings[0].key}
     client.create_run(experiment, start_time=1, tags=tags)
-    tell(MlflowTracker(study, state_dir), plan)
+    tell(MlflowTracker(study, state_dir, t.STORE), plan)
     assert {r.info.run_id for r in t.runs_of(client, study)} == kept
 
 
@@ -170,7 +170,7 @@ def test_past_the_limit_only_the_frontier_gets_runs(state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
     for _ in range(2):
-        tracker = MlflowTracker(study, state_dir)
+        tracker = MlflowTracker(study, state_dir, t.STORE)
         tracker.log_trajectory(trajectory, ATTEMPT, {})
         for i, setting in enumerate(trajectory.settings):
             tracker.log_outcome(t.outcome(trajectory, setting), i == 3, None)
@@ -186,7 +186,7 @@ def test_past_the_limit_only_the_frontier_gets_runs(state_dir: Path) -> None:
 
 def test_the_frontier_is_a_tag_that_moves(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     tell(tracker, plan)
     keys = [s.key for s in plan.trajectories[0].settings]
     for front in ({keys[0]}, {keys[1], keys[2]}):
@@ -197,8 +197,8 @@ def test_the_frontier_is_a_tag_that_moves(study: Study, state_dir: Path) -> None
 
 def test_a_gain_known_later_is_added(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
-    tell(MlflowTracker(study, state_dir), plan, gain=None)
-    tell(MlflowTracker(study, state_dir), plan, gain=GAIN)
+    tell(MlflowTracker(study, state_dir, t.STORE), plan, gain=None)
+    tell(MlflowTracker(study, state_dir, t.STORE), plan, gain=GAIN)
     runs = t.runs_of(client, study)
     assert all(r.data.metrics["exact_match_gain"] == 0.1 for r in t.by_kind(runs, "setting").values())
     parent = t.by_kind(runs, "trajectory")[plan.trajectories[0].key]
@@ -209,14 +209,14 @@ def test_a_gain_known_later_is_added(study: Study, state_dir: Path) -> None:
 def test_signals_come_once_and_by_attempt(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     tracker.log_trajectory(trajectory, "first", {})
     tracker.log_signals(trajectory.key, t.signals(5))
     tracker.log_signals(
         trajectory.key, [{"step": 6, "loss": float("nan")}, {"step": 7, "loss": float("inf")}]
     )
     tracker.log_signals(trajectory.key, [])
-    resumed = MlflowTracker(study, state_dir)
+    resumed = MlflowTracker(study, state_dir, t.STORE)
     resumed.log_trajectory(trajectory, "first", {})
     resumed.log_signals(trajectory.key, [{"step": s, "loss": 9.0, "spikes": 1} for s in range(4, 10)])
     resumed.log_trajectory(trajectory, "second", {"device": "cuda"})
@@ -236,7 +236,7 @@ def test_signals_come_once_and_by_attempt(study: Study, state_dir: Path) -> None
 def test_many_signals_and_tags_are_sent_in_batches(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     tracker.log_trajectory(trajectory, "a", {f"name {i}": "x" * 9000 for i in range(250)})
     tracker.log_signals(trajectory.key, [{"step": s, "loss": 1.0, "grad_norm": 2.0} for s in range(1300)])
     (parent,) = t.runs_of(client, study)
@@ -248,7 +248,7 @@ def test_many_signals_and_tags_are_sent_in_batches(study: Study, state_dir: Path
 def test_a_diverged_setting_has_a_run_with_a_reason(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     tracker.log_trajectory(trajectory, ATTEMPT, {})
     tracker.log_outcome(t.diverged(trajectory, trajectory.settings[0]), False, None)
     tracker.end_trajectory(trajectory.key, "FAILED", "the loss is nan")
@@ -263,7 +263,7 @@ def test_a_diverged_setting_has_a_run_with_a_reason(study: Study, state_dir: Pat
 def test_a_trajectory_gone_on_with_runs_again(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     for end in ("KILLED", "FINISHED"):
         tracker.log_trajectory(trajectory, ATTEMPT, {})
         assert t.runs_of(client, study)[0].info.status == "RUNNING"
@@ -277,7 +277,7 @@ def test_the_database_is_the_study_s_own(
     """A folder with awkward letters, another working directory, and a file that can be copied alone."""
     monkeypatch.chdir(tmp_path)
     state = Path("a state#1 50%")
-    tracker = MlflowTracker(study, state)
+    tracker = MlflowTracker(study, state, t.STORE)
     tracker.log_start(t.start_outcome(t.plan_of(study)))
     with closing(sqlite3.connect(state / "mlflow.db")) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -298,8 +298,8 @@ def test_the_address_comes_from_the_study_then_the_environment(
 ) -> None:
     named = t.make_study("tracking: {mlflow: 'http://host:1'}")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:other@there:2")
-    assert MlflowTracker(named, tmp_path).address == "http://host:1"
-    assert MlflowTracker(t.make_study(), tmp_path).address == "http://***@there:2"
+    assert MlflowTracker(named, tmp_path, t.STORE).address == "http://host:1"
+    assert MlflowTracker(t.make_study(), tmp_path, t.STORE).address == "http://***@there:2"
 
 
 @pytest.mark.parametrize("method", ["check", "log_start"])
@@ -308,7 +308,7 @@ def test_a_server_that_is_not_there_is_named_within_seconds(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:s3cr3t@127.0.0.1:1")
     study = t.make_study()
-    tracker = MlflowTracker(study, tmp_path)
+    tracker = MlflowTracker(study, tmp_path, t.STORE)
     arguments = [t.start_outcome(t.plan_of(study))] if method == "log_start" else []
     with pytest.raises(TrackingError, match=r"\*\*\*@127.0.0.1:1 .*ftstab sync") as caught:
         getattr(tracker, method)(*arguments)
@@ -321,7 +321,7 @@ def test_an_address_that_mlflow_refuses_is_an_error_of_ours(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "gopher://me:s3cr3t@host")
     study = t.make_study()
     with pytest.raises(TrackingError, match="gopher") as caught:
-        MlflowTracker(study, tmp_path).mark_frontier([])
+        MlflowTracker(study, tmp_path, t.STORE).mark_frontier([])
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -329,18 +329,20 @@ def test_a_deleted_experiment_is_not_filled_again(study: Study, state_dir: Path)
     client: Any = t.mlflow_client(state_dir)
     client.delete_experiment(client.create_experiment(study.study))
     with pytest.raises(TrackingError, match="was deleted; restore it"):
-        MlflowTracker(study, state_dir).mark_frontier([])
+        MlflowTracker(study, state_dir, t.STORE).mark_frontier([])
 
 
 def test_a_setting_needs_its_trajectory(study: Study, state_dir: Path) -> None:
     trajectory = t.plan_of(study).trajectories[0]
     with pytest.raises(StudyError, match="call log_trajectory first"):
-        MlflowTracker(study, state_dir).log_outcome(t.outcome(trajectory, trajectory.settings[0]), None, None)
+        MlflowTracker(study, state_dir, t.STORE).log_outcome(
+            t.outcome(trajectory, trajectory.settings[0]), None, None
+        )
 
 
 @pytest.mark.parametrize("name", ["0", "Default", "nan", "a..b", "A" * 64, "1e5"])
 def test_any_name_of_a_study_is_an_experiment(state_dir: Path, name: str) -> None:
     study = t.make_study(name=f'"{name}"')
-    tracker = MlflowTracker(study, state_dir)
+    tracker = MlflowTracker(study, state_dir, t.STORE)
     tracker.log_start(t.start_outcome(t.plan_of(study)))
     assert len(t.runs_of(t.mlflow_client(state_dir), study)) == 1

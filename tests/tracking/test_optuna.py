@@ -24,7 +24,7 @@ def outcomes(job: Job) -> list[Outcome]:
 
 
 def tracker_of(study: Study, state_dir: Path, plan: Plan | None = None) -> OptunaTracker:
-    return OptunaTracker(study, plan or t.plan_of(study), state_dir, t.Asked.key)
+    return OptunaTracker(study, plan or t.plan_of(study), state_dir, t.Asked.key, t.STORE)
 
 
 def states(tracker: OptunaTracker) -> dict[str, int]:
@@ -275,7 +275,7 @@ def test_the_name_carries_space_and_objectives(study: Study, state_dir: Path) ->
     more_steps = parse_study(t.SPEC.format(name="small.study-1", more="").replace("[5, 10]", "[5, 10, 20]"))
     others |= {
         tracker_of(more_steps, state_dir).name,
-        OptunaTracker(study, plan, state_dir, "another evaluation").name,
+        OptunaTracker(study, plan, state_dir, "another evaluation", t.STORE).name,
         tracker_of(study, state_dir, plan=t.study_plan(study, "another base", "data")).name,
     }
     assert len(others | {name}) == len(OTHERS) + 4

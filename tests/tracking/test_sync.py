@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,15 +14,16 @@ from ftstab.errors import TrackingError
 from ftstab.frontier import frontier_rows
 from ftstab.plan import study_plan
 from ftstab.spec import Study, parse_study
-from ftstab.store import Records
-from ftstab.tracking import OptunaTracker, SyncReport, sync
+from ftstab.store import Records, open_store
+from ftstab.tracking import MlflowTracker, OptunaTracker, SyncReport, sync
+from ftstab.tracking.address import local_url
 from tests.tracking import material as t
 
 ASKED = t.Asked()
 
 
-def trials(study: Study, state_dir: Path) -> list[tuple[str, str]]:
-    tracker = OptunaTracker(study, t.plan_of(study), state_dir, ASKED.key)
+def trials(study: Study, state_dir: Path, records: Records) -> list[tuple[str, str]]:
+    tracker = OptunaTracker(study, t.plan_of(study), state_dir, ASKED.key, records.store_id())
     found = sorted((x.user_attrs["setting"], x.state.name) for x in tracker.study.get_trials(deepcopy=False))
     tracker.close()
     return found
@@ -34,7 +38,7 @@ def test_a_whole_study_is_told_once(study: Study, state_dir: Path, records: Reco
     children = t.by_kind(runs, "setting")
     assert set(children) == {s.key for s in plan.settings}
     assert {r.info.status for r in runs} == {"FINISHED"}
-    assert trials(study, state_dir) == sorted((s.key, "COMPLETE") for s in plan.settings)
+    assert trials(study, state_dir, records) == sorted((s.key, "COMPLETE") for s in plan.settings)
 
     outcomes = [t.outcome(x, s) for x in plan.trajectories for s in x.settings]
     rows = {r.setting: r for r in frontier_rows(outcomes, t.start_outcome(plan), study)}
@@ -48,7 +52,7 @@ def test_a_whole_study_is_told_once(study: Study, state_dir: Path, records: Reco
     before = t.everything(state_dir / "mlflow.db")
     assert sync(study, plan, records, state_dir, ASKED) == SyncReport(2, 8, 0, 0)
     assert t.everything(state_dir / "mlflow.db") == before
-    assert len(trials(study, state_dir)) == 8
+    assert len(trials(study, state_dir, records)) == 8
 
 
 def test_an_unfinished_study_is_told_as_far_as_it_is(study: Study, state_dir: Path, records: Records) -> None:
@@ -197,6 +201,61 @@ def test_no_secret_is_written(
     assert secret not in str(caught.value) + caplog.text + "".join(capfd.readouterr())
 
 
+def test_two_stores_never_share_an_experiment(
+    study: Study, state_dir: Path, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one server a study of the same name in another store would replace the runs of the first."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", local_url(state_dir / "mlflow.db"))
+    plan = t.plan_of(study)
+    t.fill_records(records, plan)
+    sync(study, plan, records, state_dir, ASKED)
+    before = t.everything(state_dir / "mlflow.db")
+    other = Records(open_store(tmp_path / "other", create=True))
+    t.fill_records(other, plan)
+    with pytest.raises(TrackingError, match="of another store") as caught:
+        sync(study, plan, other, tmp_path, ASKED)
+    assert records.store_id() in str(caught.value)
+    assert other.store_id() in str(caught.value)
+    with pytest.raises(TrackingError, match="of another store"):
+        MlflowTracker(study, tmp_path, other.store_id()).check()
+    assert t.everything(state_dir / "mlflow.db") == before
+    # A copy of a store is that store.
+    shutil.copytree(tmp_path / "store", tmp_path / "copied")
+    copied = Records(open_store(tmp_path / "copied"))
+    assert sync(study, plan, copied, state_dir, ASKED).runs_added == 0
+
+
+def test_two_stores_never_share_an_optuna_study(
+    study: Study, state_dir: Path, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTSTAB_TEST_STORAGE", local_url(state_dir / "optuna.db"))
+    study = t.make_study("tracking: {optuna: FTSTAB_TEST_STORAGE}")
+    plan = t.plan_of(study)
+    first = OptunaTracker(study, plan, state_dir, ASKED.key, records.store_id())
+    number = first.ask(plan.jobs[0])
+    other = OptunaTracker(study, plan, tmp_path, ASKED.key, "another")
+    with pytest.raises(TrackingError, match=rf"id {records.store_id()}; this study's store has another"):
+        other.check()
+    # What the first has running goes on.
+    assert first.study.trials[number].state.name == "RUNNING"
+    first.close()
+    other.close()
+
+
+def test_what_names_no_store_is_adopted(study: Study, state_dir: Path, records: Records) -> None:
+    """Earlier versions didn't say whose an experiment is."""
+    plan = t.plan_of(study)
+    t.fill_records(records, plan)
+    sync(study, plan, records, state_dir, ASKED)
+    for database, table in (("mlflow", "experiment_tags"), ("optuna", "study_user_attributes")):
+        with closing(sqlite3.connect(state_dir / f"{database}.db")) as connection, connection:
+            # The table names are those above.
+            assert connection.execute(f"DELETE FROM {table} WHERE key LIKE '%store'").rowcount == 1
+    assert sync(study, plan, records, state_dir, ASKED).runs_added == 0
+    with pytest.raises(TrackingError, match="of another store"):
+        MlflowTracker(study, state_dir, "another").mark_frontier([])
+
+
 def test_the_report_is_plain_data() -> None:
     assert json.loads(json.dumps(SyncReport(1, 2, 3, 4).as_dict())) == {
         "trajectories": 1,
@@ -212,4 +271,4 @@ def test_another_base_is_another_optuna_study(study: Study, state_dir: Path, rec
     sync(study, plan, records, state_dir, ASKED)
     other = study_plan(study, base="another", data="data")
     assert sync(study, other, records, state_dir, ASKED).trials_added == 0
-    assert len(trials(study, state_dir)) == 8
+    assert len(trials(study, state_dir, records)) == 8
