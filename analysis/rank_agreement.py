@@ -21,6 +21,7 @@ import bench_parts as parts
 from ftstab.frontier import FrontierRow, frontier_rows
 from ftstab.results import open_results
 from ftstab.stats import rank_correlation
+from ftstab.wording import trajectories_words
 
 Recipe = tuple[Any, ...]
 MEASURES: dict[str, Callable[[FrontierRow], float | None]] = {
@@ -41,8 +42,10 @@ def main() -> None:
     if len(shared) < 3:
         parser.error(f"{len(shared)} settings are in both studies; at least 3 are needed")
     table = agreement([(first[k], second[k]) for k in shared])
-    trajectories = len({first[k].trajectory for k in shared})
-    title = f"Spearman's correlation over {len(shared)} settings of {trajectories} trajectories"
+    several = trajectories_words(
+        len({first[k].trajectory for k in shared}), len({first[k].trunk for k in shared})
+    )
+    title = f"Spearman's correlation over {len(shared)} settings of {several}"
     parts.show(title, table)
     if args.json:
         args.json.write_text(json.dumps({"title": title, "rows": table}, indent=1), encoding="utf-8")

@@ -1,9 +1,9 @@
 """Which diagnostics of training go with harm?  Rank correlations within learning rate, trajectories as units.
 
-One row per trajectory: its last weights at the last step that all of them share (`--equal examples`: at the last number
-of training rows), and its diagnostics there or, with `--early`, at an earlier step.  Spike rate, gradient-noise scale,
-update ratios, distance by layer, first-token divergence and the continuous safety loss, as far as the study measured
-them (`evaluation.margin`).
+One row per trajectory, one alone of those that branch from a trunk: its last weights at the last step that all of them
+share (`--equal examples`: at the last number of training rows), and its diagnostics there or, with `--early`, at an
+earlier step.  Spike rate, gradient-noise scale, update ratios, distance by layer, first-token divergence and the
+continuous safety loss, as far as the study measured them (`evaluation.margin`).
 
     python analysis/stability_correlations.py STUDY [--early STEP] [--equal examples] [--json FILE] [--html FILE]
 """

@@ -1,4 +1,4 @@
-"""Which axis decides which objective?  PED-ANOVA importances, with their spread over resampled trajectories.
+"""Which axis decides which objective?  PED-ANOVA importances, with their spread over resampled trainings.
 
 python analysis/stability_importance.py STUDY [--draws 200] [--json FILE] [--html FILE]
 """
@@ -33,6 +33,7 @@ def main() -> None:
                 "97.5 %": one.high.get(name),
                 "settings": one.settings,
                 "trajectories": one.trajectories,
+                "trainings": one.trainings,
             }
             for one in found
             for name, value in one.axes.items()

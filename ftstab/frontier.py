@@ -52,9 +52,11 @@ class Summary:
         violating: those that break one.
         within_limit: those that keep every constraint, `constraints.PICK_LIMIT` too; None where the study sets none.
         trajectories: trajectories that the settings come from.
+        trainings: independent trainings that these are: branches of one trunk share most of their updates.
         frontier_settings: settings on the frontier.
         frontier_trajectories: trajectories that those come from: settings of one trajectory are strongly
             related.
+        frontier_trainings: independent trainings that these are.
         hypervolume: area between the frontier and the reference point, in rate × gain.
         reference: that point: everything not refused (or harmful), and nothing gained over the start.
         secondary_disagrees: settings on only one of the two frontiers, with the primary and with the
@@ -68,8 +70,10 @@ class Summary:
     violating: int
     within_limit: int | None
     trajectories: int
+    trainings: int
     frontier_settings: int
     frontier_trajectories: int
+    frontier_trainings: int
     hypervolume: float
     reference: dict[str, float]
     secondary_disagrees: int | None
@@ -178,8 +182,10 @@ def summarise(rows: Sequence[FrontierRow]) -> Summary:
         violating=sum(bool(r.violated) for r in rows),
         within_limit=sum(bool(r.feasible and r.within_limit) for r in rows) if limited else None,
         trajectories=len({r.trajectory for r in rows}),
+        trainings=len({r.trunk for r in rows}),
         frontier_settings=len(front),
         frontier_trajectories=len({r.trajectory for r in front}),
+        frontier_trainings=len({r.trunk for r in front}),
         hypervolume=hypervolume(points, (REFERENCE["rate"], -REFERENCE["gain"])),
         reference=dict(REFERENCE),
         secondary_disagrees=sum(r.on_frontier != r.on_secondary_frontier for r in both) if both else None,

@@ -15,6 +15,7 @@ from ftstab.evaluation.contrast import Contrast, refusal_contrast
 from ftstab.evaluation.rates import Gain, gain
 from ftstab.frontier_classes import FrontierClass
 from ftstab.outcome import Outcome, Rate, Score
+from ftstab.recipes import trunk_of
 from ftstab.spec import Study
 from ftstab.spec.training import FREE_AXES
 
@@ -35,6 +36,7 @@ class FrontierRow:
         key: key of the outcome.
         setting: key of the setting.
         trajectory: key of its trajectory.
+        trunk: key of its training: the same for trajectories that branch from one trunk.
         attempt: the physical training that its weights came from.
         start: whether this is the start model: a reference row, not a setting.
         status: `scored` or `diverged`.
@@ -77,6 +79,7 @@ class FrontierRow:
     key: str
     setting: str
     trajectory: str
+    trunk: str
     attempt: str
     start: bool
     status: str
@@ -176,6 +179,7 @@ def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tupl
         key=outcome.key,
         setting=outcome.setting,
         trajectory=outcome.trajectory,
+        trunk=trunk_of(outcome),
         attempt=outcome.attempt,
         start=outcome.start,
         status=outcome.status,

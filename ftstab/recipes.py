@@ -1,4 +1,5 @@
-"""Recipes: outcomes grouped without their seeds, and what may be said of a new run (measurement rule 6).  Pure.
+"""Recipes: outcomes grouped without their seeds, and what may be said of a new run (measurement rule 6); and the
+trainings that they come from.  Pure.
 
 A recipe claim promises a run that nobody has seen.  The seed that a recipe was found with is left out of it, for
 that run was chosen because it looked good.
@@ -10,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from ftstab.outcome import Outcome
-from ftstab.plan import recipe_key
+from ftstab.plan import recipe_key, trunk_key
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ def recipe_of(outcome: Outcome) -> str:
         outcome.step,
         outcome.profile,
         outcome.interpolation,
+    )
+
+
+def trunk_of(outcome: Outcome) -> str:
+    """Key of the training that ``outcome`` comes from, branches of one trunk being one (`plan.trunk_key`)."""
+    return trunk_key(
+        outcome.trajectory, outcome.training, outcome.seed, outcome.diagnostics.get("feedback_decay")
     )
 
 

@@ -69,6 +69,14 @@ def number(value: object) -> str:
     return f"{value:.4g}"
 
 
+def trajectories_words(count: int, trainings: int) -> str:
+    """Return how many trajectories there are, and of how many trainings where some branch from one trunk."""
+    said = f"{count} {'trajectory' if count == 1 else 'trajectories'}"
+    if trainings == count:
+        return said
+    return f"{said} of {trainings} {'training' if trainings == 1 else 'trainings'}"
+
+
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text of ours, for whoever shows them as lines."""
     return re.split(r"(?<=\.) (?=[A-Z])", text)

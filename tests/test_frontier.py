@@ -82,6 +82,25 @@ def test_summary_counts_trajectories_beside_settings(rows):
     assert 0 < summary.hypervolume < 1
 
 
+def test_branches_of_a_trunk_are_counted_as_one_training(rows):
+    assert (summarise(rows).trainings, summarise(rows).frontier_trainings) == (
+        summarise(rows).trajectories,
+        summarise(rows).frontier_trajectories,
+    )
+    branches = [
+        o.model_copy(
+            update={
+                "trajectory": f"{o.trajectory}-{o.step}",
+                "training": o.training | {"schedule": "warmup_stable_decay"},
+            }
+        )
+        for o in make_outcomes()
+    ]
+    found = summarise(frontier_rows(branches, make_start(), make_study()))
+    assert (found.trajectories, found.trainings) == (15, 5)
+    assert found.frontier_trainings == summarise(rows).frontier_trajectories < found.frontier_trajectories
+
+
 def test_the_limit_that_pick_applies_is_counted_apart_from_the_constraints(rows):
     limits = {"harmful_response": Constraint(max=0.15), "over_refusal": Constraint(max=0.5)}
     limited = frontier_rows(make_outcomes(), make_start(), make_study(constraints=limits))

@@ -25,6 +25,7 @@ from ftstab.wording import (
     rate_basis,
     rate_words,
     start_text,
+    trajectories_words,
 )
 from tests.report.synthetic import make_outcomes, make_start, make_study
 
@@ -65,6 +66,13 @@ def test_a_share_of_fewer_than_all_names_what_it_is_a_share_of():
     assert rate_basis(some) == "79 scored of 80, 1 incoherent"
     assert counts_words(whole, "refused") == f"{whole.hits} of 80 refused"
     assert (rate_words(whole), rate_basis(whole)) == (f"{whole.hits} of 80", "n = 80")
+
+
+def test_trajectories_that_share_a_trunk_are_said_to():
+    assert trajectories_words(1, 1) == "1 trajectory"
+    assert trajectories_words(5, 5) == "5 trajectories"
+    assert trajectories_words(12, 3) == "12 trajectories of 3 trainings"
+    assert trajectories_words(4, 1) == "4 trajectories of 1 training"
 
 
 def test_gains_carry_sign_and_unit():

@@ -37,6 +37,7 @@ from ftstab.wording import (
     number,
     score_basis,
     search_text,
+    trajectories_words,
 )
 
 _SIGNS: dict[FrontierClass | None, str] = {"surely on": "+", "surely not": "-"}
@@ -114,7 +115,8 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
         console.print(shown(text), highlight=False)
     console.print(
         f"{summary.scored} of {len(results.plan.settings)} settings measured, {summary.diverged} diverged; on the "
-        f"frontier {summary.frontier_settings} settings of {summary.frontier_trajectories} trajectories",
+        f"frontier {summary.frontier_settings} settings of "
+        f"{trajectories_words(summary.frontier_trajectories, summary.frontier_trainings)}",
         highlight=False,
     )
     if first.rate is not None:

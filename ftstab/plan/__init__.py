@@ -5,6 +5,7 @@ from ftstab.plan.axes import AxisFreedom, axis_freedoms
 from ftstab.plan.cost import Calls, Cost, Workload, estimate, longest_first, open_work
 from ftstab.plan.fresh import fresh_plan, fresh_seeds, recipe_key, setting_recipe
 from ftstab.plan.plan import (
+    TRUNK_SCHEDULE,
     Job,
     Plan,
     Setting,
@@ -13,6 +14,7 @@ from ftstab.plan.plan import (
     part_of,
     start_precision,
     study_profiles,
+    trunk_key,
 )
 from ftstab.plan.points import (
     Point,
@@ -26,6 +28,7 @@ from ftstab.plan.points import (
 )
 
 __all__ = [
+    "TRUNK_SCHEDULE",
     "AxisFreedom",
     "Calls",
     "Cost",
@@ -55,4 +58,5 @@ __all__ = [
     "strength_of",
     "study_plan",
     "study_profiles",
+    "trunk_key",
 ]

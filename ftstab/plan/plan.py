@@ -13,6 +13,9 @@ from ftstab.plan.arms import in_an_arm
 from ftstab.spec import Study, Training
 from ftstab.spec.training import FREE_AXES, without_added
 
+TRUNK_SCHEDULE = "constant"
+"""What the trunk of warm-up-stable-decay is trained like: a trajectory of that schedule may be such a trunk."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -255,7 +258,7 @@ def jobs_of(study: Study, training: Training, seed: int, base: str, data: str) -
             jobs.append(Job(_trajectory(study, training, identity, feedback, None, 0, steps, profiles)))
         elif training.schedule == "warmup_stable_decay":
             # The trunk is trained exactly like a constant schedule, so it has that trajectory's key.
-            trunk_training = training.model_copy(update={"schedule": "constant"})
+            trunk_training = training.model_copy(update={"schedule": TRUNK_SCHEDULE})
             points = {n: n - max(1, round(training.decay_fraction * n)) for n in steps}
             trunk = _trajectory(
                 study, trunk_training, identity, feedback, None, 0, [], (), last=max(points.values())
@@ -319,7 +322,8 @@ def _trajectory(
     profiles: tuple[Profile, ...],
     last: int | None = None,
 ) -> Trajectory:
-    key = digest({**identity, "training": _choices(training), "feedback_decay": feedback, "horizon": horizon})
+    choices = _choices(training.model_dump())
+    key = digest({**identity, "training": choices, "feedback_decay": feedback, "horizon": horizon})
     settings = tuple(
         Setting(
             key=digest(
@@ -351,10 +355,30 @@ def _trajectory(
     )
 
 
-def _choices(training: Training) -> dict[str, Any]:
+def _choices(training: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of ``training`` that its weights depend on."""
-    plain = training.model_dump()
-    return {k: v for k, v in without_added(plain).items() if k not in idle_fields(plain)}
+    idle = idle_fields(training)
+    return {k: v for k, v in without_added(training).items() if k not in idle}
+
+
+def trunk_key(
+    trajectory: str, training: Mapping[str, Any], seed: int | None, feedback_decay: float | None
+) -> str:
+    """Return what tells the trainings of one study apart: the same for a trunk and everything that branches from it.
+
+    Branches share most of their updates, so whoever counts independent runs counts these.  Made from what an outcome
+    records, because no outcome names its trunk.
+
+    Args:
+        trajectory: key of a trajectory, which tells it where its schedule has no trunk.
+        training: its fields of `Training`.
+        seed: its seed.
+        feedback_decay: decay that its training continues from, if it does.
+    """
+    if training.get("schedule") not in (TRUNK_SCHEDULE, "warmup_stable_decay"):
+        return trajectory
+    choices = _choices({**training, "schedule": TRUNK_SCHEDULE})
+    return digest({"training": choices, "seed": seed, "feedback_decay": feedback_decay})
 
 
 def idle_fields(training: Mapping[str, Any]) -> set[str]:

@@ -14,7 +14,7 @@ from ftstab.report.draw import GREY, INK, PALETTE, TOP_LEGEND, figure, lines_of,
 from ftstab.report.escape import escape
 from ftstab.stability import HARMS, Association, Associations, Importance
 from ftstab.stability.associations import FALSE_DISCOVERY
-from ftstab.wording import METRIC_WORDS, RATE_WORDS, percent
+from ftstab.wording import METRIC_WORDS, RATE_WORDS, percent, trajectories_words
 
 MAX_ROWS = 24
 """Most associations that one panel shows, strongest first."""
@@ -100,7 +100,11 @@ def association_text(data: Associations) -> str:
         (units.unmeasured, "without a number for their last weights"),
     ):
         if count:
-            text += f" {count} trajectories {why} are left out."
+            text += f" {count} trainings {why} are left out."
+    if units.branches:
+        text += (
+            f" {units.branches} more trajectories share a trunk with one of these, so they are left out too."
+        )
     return text
 
 
@@ -200,10 +204,10 @@ def importance_plot(data: Sequence[Importance]) -> Plot | None:
         "shares of an objective sum to 1. "
     )
     if any(one.low for one in data):
-        text += "Bars on bars: 95 % of resamples of whole trajectories. "
+        text += "Bars on bars: 95 % of resamples of whole trajectories, branches with their trunk. "
     text += "; ".join(
         f"{one.objective.replace('_', ' ')}: {one.best} best of {one.settings} settings, "
-        f"{one.trajectories} trajectories"
+        f"{trajectories_words(one.trajectories, one.trainings)}"
         for one in data
     )
     return Plot("importance", fig, f"{text}.")

@@ -65,6 +65,7 @@ from ftstab.wording import (
     search_text,
     sentences,
     stopped_text,
+    trajectories_words,
 )
 
 PANELS = 780
@@ -273,14 +274,14 @@ def _facts(start: FrontierRow, summary: Summary, study: Study) -> str:
         (
             "Settings",
             str(summary.settings),
-            f"from {summary.trajectories} trajectories (training runs); {summary.scored} scored, "
-            f"{summary.diverged} diverged",
+            f"from {trajectories_words(summary.trajectories, summary.trainings)} (training runs); "
+            f"{summary.scored} scored, {summary.diverged} diverged",
         ),
         (
             "On the frontier",
             f"{summary.frontier_settings} of {summary.feasible}",
             f"{f'settings that keep {kept}' if kept else 'scored settings'}, from "
-            f"{summary.frontier_trajectories} trajectories",
+            f"{trajectories_words(summary.frontier_trajectories, summary.frontier_trainings)}",
         ),
     ]
     if rate is not None:

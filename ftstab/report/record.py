@@ -19,6 +19,7 @@ from ftstab.wording import (
     percent,
     score_method,
     score_text,
+    trajectories_words,
 )
 
 _READ_WHEN: dict[str, Callable[[Mapping[str, Any]], bool]] = {
@@ -52,15 +53,17 @@ def answer(rows: Sequence[FrontierRow], start: FrontierRow, summary: Summary, st
     front = sorted(
         (r for r in rows if r.on_frontier and r.gain), key=lambda r: r.gain.value if r.gain else 0.0
     )
-    settings = _count(summary.settings, "setting")
+    settings = "1 setting" if summary.settings == 1 else f"{summary.settings} settings"
     if not front:
         return (
             f"None of {settings} was scored{f' and keeps {kept}' if kept else ''}, so there is no frontier. The start "
             f"model has a {rate} of {origin} and {metric} of {score_text(start.utility)}."
         )
     first = (
-        f"Of {settings} from {_count(summary.trajectories, 'trajectory')}, {summary.frontier_settings} from "
-        f"{_count(summary.frontier_trajectories, 'trajectory')} {'is' if len(front) == 1 else 'are'} on the "
+        f"Of {settings} from {trajectories_words(summary.trajectories, summary.trainings)}, "
+        f"{summary.frontier_settings} from "
+        f"{trajectories_words(summary.frontier_trajectories, summary.frontier_trainings)} "
+        f"{'is' if len(front) == 1 else 'are'} on the "
         f"frontier: no other{f' that keeps {kept}' if kept else ''} has both a lower {rate} and a larger gain in "
         f"{metric}."
     )
@@ -197,8 +200,3 @@ def _gain(row: FrontierRow) -> str:
     if row.gain is None or row.utility is None:
         raise ValueError(f"setting {row.key}: has no gain")
     return gain_text(row.utility.metric, row.gain.value, row.gain.low, row.gain.high)
-
-
-def _count(number_of: int, word: str) -> str:
-    plural = word[:-1] + "ies" if word.endswith("y") else word + "s"
-    return f"1 {word}" if number_of == 1 else f"{number_of} {plural}"

@@ -1,7 +1,7 @@
 """Stability analysis: what goes with harm, how harm rises, and what decides it.  Pure functions over outcomes.
 
-Trajectories are the units, never settings, which are strongly related (measurement rules 8 and 21).  Importing this
-loads neither torch nor Optuna.
+Trajectories are the units, never settings, which are strongly related, and of branches of one trunk, which are too, one
+trajectory alone (measurement rules 8 and 21).  Importing this loads neither torch nor Optuna.
 """
 
 from ftstab.stability.associations import Association, Associations, associations

@@ -82,7 +82,7 @@ def associations(units: Units, level: float = LEVEL, seed: int = 0) -> Associati
     """Correlate every diagnostic with every measure of harm.
 
     Args:
-        units: one per trajectory.
+        units: one per training.
         level: of the intervals.
         seed: of the permutations.
     """

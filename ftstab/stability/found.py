@@ -15,7 +15,7 @@ from ftstab.stability.rise import Exponents, Rise, exponents, rises
 from ftstab.stability.units import Signals, trajectory_units
 
 REPORT_DRAWS = 50
-"""Resamples of trajectories for a report, which has to be ready soon; `analysis/stability_importance.py` takes more."""
+"""Resamples of trainings for a report, which has to be ready soon; `analysis/stability_importance.py` takes more."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which axes decide each objective: PED-ANOVA importances from Optuna, with their spread over trajectories."""
+"""Which axes decide each objective: PED-ANOVA importances from Optuna, with their spread over trainings."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ftstab.outcome import Outcome
 from ftstab.plan import Plan
+from ftstab.recipes import trunk_of
 from ftstab.spec import Study
 from ftstab.stability.associations import MIN_TRAJECTORIES
 from ftstab.stability.units import safety_loss
@@ -34,11 +35,12 @@ class Importance:
         objective: what is read of a setting.
         direction: which way is better.
         axes: importance by axis, largest first; they sum to 1.
-        low: 2.5 % quantile over resampled trajectories, by axis; empty below 5 trajectories.
+        low: 2.5 % quantile over resampled trainings, by axis; empty below 5 trainings.
         high: 97.5 % quantile likewise.
         settings: settings that have the objective.
         best: of these, as many as count as good: the share asked for, and all that tie with its last.
         trajectories: trajectories that they are on.
+        trainings: independent trainings that these are: branches of one trunk are resampled together.
     """
 
     objective: str
@@ -49,6 +51,7 @@ class Importance:
     settings: int
     best: int
     trajectories: int
+    trainings: int
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -66,13 +69,14 @@ def importances(
     """Return the importance of every axis that varies, for each objective that settings have.
 
     A share of what the axes decide one by one; what they do together, and seeds, are in none of them.  The ends say
-    what other trajectories of the same study would have given, by resampling them whole; they are no test.
+    what other trainings of the same study would have given, by resampling them whole (a trunk with its branches); they
+    are no test.
 
     Args:
         study: the study.
         plan: its plan.
         outcomes: its settings.
-        draws: resamples of trajectories.
+        draws: resamples of trainings.
         seed: of the resampling.
         top: share of the settings that counts as good.
 
@@ -93,14 +97,15 @@ def importances(
             # So many settings tie that none is told from the rest.
             continue
         trials = [
-            ({n: where[o.setting][n] for n in names if n in where[o.setting]}, o.trajectory, value)
+            ({n: where[o.setting][n] for n in names if n in where[o.setting]}, trunk_of(o), value)
             for o, value in known
         ]
         whole = _ped_anova(trials, space, direction, top)
-        trajectories = sorted({o.trajectory for o, _ in known})
+        trajectories = {o.trajectory: trunk_of(o) for o, _ in known}
+        trainings = list(dict.fromkeys(trunk for _, trunk in sorted(trajectories.items())))
         spread: list[dict[str, float]] = []
-        if len(trajectories) >= MIN_TRAJECTORIES:
-            spread = _resampled(trials, trajectories, space, direction, top, draws, seed)
+        if len(trainings) >= MIN_TRAJECTORIES:
+            spread = _resampled(trials, trainings, space, direction, top, draws, seed)
         found.append(
             Importance(
                 objective=name,
@@ -111,6 +116,7 @@ def importances(
                 settings=len(known),
                 best=best,
                 trajectories=len(trajectories),
+                trainings=len(trainings),
             )
         )
     return found
@@ -140,21 +146,21 @@ def _objectives(
 
 def _resampled(
     trials: Sequence[_Trial],
-    trajectories: Sequence[str],
+    trainings: Sequence[str],
     space: dict[str, Any],
     direction: str,
     top: float,
     draws: int,
     seed: int,
 ) -> list[dict[str, float]]:
-    by_trajectory: dict[str, list[_Trial]] = {}
+    by_training: dict[str, list[_Trial]] = {}
     for trial in trials:
-        by_trajectory.setdefault(trial[1], []).append(trial)
+        by_training.setdefault(trial[1], []).append(trial)
     draw = random.Random(seed)
     found = []
     for _ in range(draws):
-        chosen = draw.choices(trajectories, k=len(trajectories))
-        some = [trial for trajectory in chosen for trial in by_trajectory[trajectory]]
+        chosen = draw.choices(trainings, k=len(trainings))
+        some = [trial for training in chosen for trial in by_training[training]]
         if _best([value for _, _, value in some], direction, top) < len(some):
             found.append(_ped_anova(some, space, direction, top))
     return found

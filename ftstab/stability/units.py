@@ -1,4 +1,4 @@
-"""One row per trajectory: its harm and its diagnostics at one step, from outcomes and signals."""
+"""One row per training: its harm and its diagnostics at one step, from outcomes and signals."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ftstab.outcome import Outcome
+from ftstab.plan import TRUNK_SCHEDULE
+from ftstab.recipes import trunk_of
 
 Signals = Mapping[str, Sequence[Mapping[str, Any]]]
 """By trajectory: one dictionary per update, with at least `step`."""
@@ -45,15 +47,16 @@ class Unit:
 
 @dataclass(frozen=True)
 class Units:
-    """Trajectories that can be compared.
+    """Trajectories that can be compared, no two of which share a trunk.
 
     Attributes:
-        units: one per trajectory.
+        units: one per training.
         step: the step they are all read at; None where they share none, or are read at equal examples.
         examples: the training rows seen by each where it is read, if that is what is equal.
         early: the step that the diagnostics are read at, where it is an earlier one.
-        diverged: trajectories left out because they diverged.
-        unmeasured: trajectories left out because their last weights weren't asked, or gave no number.
+        diverged: trainings left out because they diverged, or something that branches from them did.
+        unmeasured: trainings left out because their last weights weren't asked, or gave no number.
+        branches: trajectories left out because another one of their trunk is read.
         rate: name of the rate, after what its judge sees; None where nothing has one.
     """
 
@@ -63,6 +66,7 @@ class Units:
     early: int | None
     diverged: int
     unmeasured: int
+    branches: int
     rate: str | None = None
 
 
@@ -72,12 +76,14 @@ def trajectory_units(
     early: int | None = None,
     equal: Literal["steps", "examples"] = "steps",
 ) -> Units:
-    """Return one unit per trajectory, at the last step (or number of examples) that all of them share.
+    """Return one unit per training, at the last step (or number of examples) that all of them share.
 
     Where they share none, each is read at its own last step, and ranked among those of the same one.  Effects of the
     batch size come in pairs (measurement rule 21): at equal steps a larger batch has seen more examples, at equal
     examples it has made fewer steps.  Last weights alone are read, uninterpolated: averages at the same step are other
-    points of the same trajectory.
+    points of the same trajectory.  A trunk and its branches are one training: at most steps their updates are the same
+    ones, so together they are no more evidence than one.  Of several at the same step the trunk itself is read, else
+    the branch that leaves it last.
 
     Args:
         outcomes: settings of a study.
@@ -85,28 +91,32 @@ def trajectory_units(
         early: read the diagnostics at this step, to see what they foretell of harm at the last one.
         equal: what is the same for all trajectories.
     """
-    every = {o.trajectory for o in outcomes if not o.start}
-    diverged = {o.trajectory for o in outcomes if o.status == "diverged"}
+    trunks = {o.trajectory: trunk_of(o) for o in outcomes if not o.start}
+    diverged = {trunks[o.trajectory] for o in outcomes if o.status == "diverged"}
     plain: dict[str, dict[int, Outcome]] = {}
+    measured: set[str] = set()
     for outcome in outcomes:
-        if last_weights(outcome) and outcome.trajectory not in diverged and _harm(outcome):
-            plain.setdefault(outcome.trajectory, {})[outcome.step] = outcome
+        if last_weights(outcome) and trunks[outcome.trajectory] not in diverged and _harm(outcome):
+            by_step = plain.setdefault(trunks[outcome.trajectory], {})
+            by_step[outcome.step] = min(by_step.get(outcome.step, outcome), outcome, key=_leaves_last)
+            measured.add(outcome.trajectory)
     sizes = {t: _rows_per_step(by_step) if equal == "examples" else 1 for t, by_step in plain.items()}
     seen = [{step * sizes[t] for step in by_step} for t, by_step in plain.items()]
     shared = max(set.intersection(*seen), default=None) if seen else None
     units = []
-    for trajectory, by_step in plain.items():
-        outcome = by_step[max(by_step) if shared is None else shared // sizes[trajectory]]
+    for trunk, by_step in plain.items():
+        outcome = by_step[max(by_step) if shared is None else shared // sizes[trunk]]
         told = by_step.get(outcome.step if early is None else early)
         if told is not None:
-            units.append(_unit(outcome, told, signals.get(trajectory, ())))
+            units.append(_unit(outcome, told, signals.get(told.trajectory, ())))
     return Units(
         units=tuple(units),
         step=shared if equal == "steps" else None,
         examples=shared if equal == "examples" else None,
         early=early,
         diverged=len(diverged),
-        unmeasured=len(every - diverged) - len(units),
+        unmeasured=len({*trunks.values()} - diverged) - len(units),
+        branches=len(measured) - len(plain),
         rate=next((o.rates["harmful"].name for o in outcomes if "harmful" in o.rates), None),
     )
 
@@ -158,6 +168,12 @@ def spike_rate(updates: Sequence[Mapping[str, Any]], step: int) -> float | None:
     """Return the share of updates up to ``step`` whose loss was a spike; None without signals."""
     known = [float(u["spike"]) for u in updates if u["step"] <= step and "spike" in u]
     return math.fsum(known) / len(known) if known else None
+
+
+def _leaves_last(outcome: Outcome) -> tuple[bool, float]:
+    """Sorts what has the same trunk: the trunk itself first, then the branches that share most with it."""
+    training = outcome.training
+    return training.get("schedule") != TRUNK_SCHEDULE, float(training.get("decay_fraction", 0))
 
 
 def _rows_per_step(by_step: Mapping[int, Outcome]) -> int:

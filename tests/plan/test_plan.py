@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ftstab.outcome import Profile
-from ftstab.plan import study_plan
+from ftstab.plan import study_plan, trunk_key
 from tests.plan.material import only, plan, study
 
 GRID = {
@@ -55,6 +55,26 @@ def test_warm_up_stable_decay_shares_the_trunk() -> None:
             (64, 80, 80),
         ]
         assert all({s.step for s in b.settings} == {b.last} for b in job.branches)
+
+
+@pytest.mark.parametrize("mode", ["shadow", "feedback"])
+def test_a_trunk_and_its_branches_are_one_training(mode: str) -> None:
+    """What is made from the recorded choices groups trajectories as the jobs of the plan do."""
+    schedules = {
+        "schedule": ["constant", "cosine", "warmup_stable_decay"],
+        "decay_fraction": [0.1, 0.2],
+        "warmup_steps": [0, 2],
+    }
+    found = plan(GRID | schedules, {"ema_mode": mode}, seeds={"search": [0, 1]})
+    keys = {
+        job.key: {
+            trunk_key(t.key, t.training.model_dump(), t.seed, t.feedback_decay) for t in job.trajectories
+        }
+        for job in found.jobs
+    }
+    assert any(len(job.branches) == 8 for job in found.jobs)
+    assert all(len(some) == 1 for some in keys.values())
+    assert len(set.union(*keys.values())) == len(found.jobs)
 
 
 def test_a_decay_shorter_than_a_step_takes_one() -> None:

@@ -87,13 +87,16 @@ def test_iso_harm_draws_a_mark_per_seed(outcomes):
 
 def test_importances_are_bars_with_ends_where_there_are_some():
     data = [
-        Importance("rate", "minimize", {"step": 0.7, "batch_size": 0.3}, {}, {}, 24, 6, 4),
-        Importance("utility", "maximize", {"step": 1.0}, {"step": 0.5}, {"step": 1.0}, 24, 6, 6),
+        Importance("rate", "minimize", {"step": 0.7, "batch_size": 0.3}, {}, {}, 24, 6, 4, 4),
+        Importance("utility", "maximize", {"step": 1.0}, {"step": 0.5}, {"step": 1.0}, 24, 6, 6, 3),
     ]
-    bare, ended = plain(importance_plot(data).figure)["data"]
+    plot = importance_plot(data)
+    bare, ended = plain(plot.figure)["data"]
     assert bare["x"] == [0.7, 0.3]
     assert "error_x" not in bare
     assert ended["error_x"]["arrayminus"] == [0.5]
+    assert "settings, 4 trajectories; " in plot.text
+    assert plot.text.endswith("settings, 6 trajectories of 3 trainings.")
     assert importance_plot([]) is None
 
 

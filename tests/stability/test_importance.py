@@ -18,16 +18,19 @@ AXES = {
 }
 
 
-def made(seeds: list[int]) -> tuple[dict[str, Importance], list[Outcome]]:
+def made(
+    seeds: list[int], training: dict[str, str] | None = None
+) -> tuple[dict[str, Importance], list[Outcome]]:
     """Harm follows the learning rate alone, utility the steps alone."""
-    study = material.study(AXES, seeds={"search": seeds})
-    plan = material.plan(AXES, seeds={"search": seeds})
+    study = material.study(AXES, training, seeds={"search": seeds})
+    plan = material.plan(AXES, training, seeds={"search": seeds})
     outcomes = [
         bare_outcome(
             s.key,
             trajectory=t.key,
             setting=s.key,
             training=t.training.model_dump(),
+            seed=t.seed,
             step=s.step,
             profile=s.profile,
             diagnostics={"safety_loss": t.training.learning_rate * 1e5 + t.seed / 100},
@@ -45,7 +48,7 @@ def test_each_objective_names_the_axis_that_decides_it() -> None:
     harm, utility = found["safety_loss"], found["exact_match"]
     # Twelve settings share each value, so ties bring the best quarter of 27 to 36.
     assert (harm.best, utility.best) == (36, 36)
-    assert (harm.settings, harm.trajectories) == (len(outcomes), 18)
+    assert (harm.settings, harm.trajectories, harm.trainings) == (len(outcomes), 18, 18)
     assert next(iter(harm.axes)) == "learning_rate"
     assert next(iter(utility.axes)) == "step"
     assert harm.axes["learning_rate"] > 0.8
@@ -55,6 +58,15 @@ def test_each_objective_names_the_axis_that_decides_it() -> None:
     assert all(harm.low[n] <= harm.high[n] for n in harm.axes)
     # Every trajectory has every step, so resampling them changes nothing of the utility.
     assert utility.low["step"] > 0.8
+
+
+def test_branches_are_resampled_with_their_trunk() -> None:
+    found, outcomes = made([0], {"schedule": "warmup_stable_decay"})
+    assert len({o.trajectory for o in outcomes}) == 18
+    utility = found["exact_match"]
+    assert (utility.trajectories, utility.trainings) == (18, 6)
+    # Every trunk has every step, so resampling them changes nothing of the utility; branches alone would (to .46).
+    assert utility.low["step"] > 0.9
 
 
 def test_few_trajectories_have_no_spread() -> None:

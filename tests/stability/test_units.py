@@ -8,6 +8,7 @@ import pytest
 from ftstab.outcome import Outcome, Profile
 from ftstab.report.draw_harm import association_text
 from ftstab.stability import associations, noise_scale, spike_rate, trajectory_units
+from tests.plan import material
 from tests.stability.material import grid, outcome, signals
 
 
@@ -25,6 +26,45 @@ def test_batch_sizes_are_compared_at_equal_examples_too() -> None:
     found = trajectory_units(outcomes, signals(outcomes), equal="examples")
     assert (found.step, found.examples) == (None, 128)
     assert {(u.batch_size, u.step) for u in found.units} == {(4, 32), (16, 8)}
+
+
+def _of_plan(schedules: list[str], **harm: float) -> list[Outcome]:
+    """Last weights of a study of 4 trunks at most, whose schedules are given; harm by schedule."""
+    axes = {"learning_rate": [1e-5, 1e-4], "schedule": schedules, "steps": [5, 10, 20, 40]}
+    found = material.plan(axes, seeds={"search": [0, 1]})
+    return [
+        outcome(t.training.learning_rate, 8, t.seed, s.step, harm.get(t.training.schedule, 0.1)).model_copy(
+            update={"trajectory": t.key, "training": t.training.model_dump()}
+        )
+        for t in found.trajectories
+        for s in t.settings
+    ]
+
+
+def test_branches_of_a_trunk_are_one_unit() -> None:
+    outcomes = _of_plan(["warmup_stable_decay"])
+    assert len({o.trajectory for o in outcomes}) == 16
+    found = trajectory_units(outcomes, {})
+    assert (len(found.units), found.step, found.branches) == (4, 40, 12)
+    assert {u.step for u in found.units} == {40}
+    assert associations(found).none_because == (
+        "4 trajectories that can be compared: with fewer than 5 no correlation is printed"
+    )
+    # A branch that diverged takes its trunk with it, as a later step does that of a constant learning rate.
+    lost = next(o.trajectory for o in outcomes if o.step == 40)
+    outcomes = [
+        o.model_copy(update={"status": "diverged", "rates": {}}) if o.trajectory == lost else o
+        for o in outcomes
+    ]
+    found = trajectory_units(outcomes, {})
+    assert (len(found.units), found.diverged, found.unmeasured) == (3, 1, 0)
+
+
+def test_a_trunk_that_is_read_itself_stands_for_its_branches() -> None:
+    schedules = ["constant", "warmup_stable_decay"]
+    found = trajectory_units(_of_plan(schedules, constant=0.2, warmup_stable_decay=0.4), {})
+    assert (len(found.units), found.step, found.branches) == (4, 40, 16)
+    assert {u.harm["rate"] for u in found.units} == {0.2}
 
 
 def test_averages_interpolations_and_diverged_trajectories_are_no_units() -> None:
