@@ -1,6 +1,6 @@
 """From a study to the trajectories it needs: what is shared, what it costs.  Pure; free of torch."""
 
-from ftstab.plan.arms import strength_of
+from ftstab.plan.arms import filled, strength_of
 from ftstab.plan.axes import AxisFreedom, axis_freedoms
 from ftstab.plan.cost import Calls, Cost, Workload, estimate, longest_first, open_work
 from ftstab.plan.fresh import fresh_plan, fresh_seeds, recipe_key, setting_recipe
@@ -41,6 +41,7 @@ __all__ = [
     "axis_freedoms",
     "carried",
     "estimate",
+    "filled",
     "fresh_plan",
     "fresh_seeds",
     "idle_fields",

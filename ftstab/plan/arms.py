@@ -13,6 +13,17 @@ NAMED = 0.0
 """Strength of the one setting of an arm without an axis of strength."""
 
 
+def filled(arm: Arm, study: Study) -> Arm:
+    """Return ``arm`` with the kind of average, the step and the interpolation that it leaves out, as far as they aren't
+    its strength."""
+    found: dict[str, Any] = {"averaging": kind_of(arm)}
+    if arm.strength != "steps":
+        found["steps"] = arm.steps or max(study.axes.steps)
+    if arm.strength != "interpolation":
+        found["interpolation"] = 1.0 if arm.interpolation is None else arm.interpolation
+    return arm.model_copy(update=found)
+
+
 def strength_of(
     arm: Arm,
     study: Study,
@@ -31,16 +42,13 @@ def strength_of(
         profile: averaging profile.
         interpolation: scale of the change from the start.
     """
+    arm = filled(arm, study)
     if any(training.get(name) != value for name, value in arm.training.items()):
         return None
-    if profile.kind != kind_of(arm):
+    if profile.kind != arm.averaging:
         return None
-    if arm.strength != "steps" and step != (arm.steps or max(study.axes.steps)):
+    if arm.steps not in (None, step) or arm.interpolation not in (None, interpolation):
         return None
-    if arm.strength != "interpolation":
-        wanted = 1.0 if arm.interpolation is None else arm.interpolation
-        if interpolation != wanted:
-            return None
     if arm.strength not in ("ema_decay", "averaging") and profile.value != arm.decay:
         return None
     found = {

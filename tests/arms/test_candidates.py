@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 
 from ftstab.arms.candidates import Candidates, Compute, candidates_of, check_budgets
 from ftstab.arms.comparison import compare_arms
-from ftstab.arms.declared import DECLARED, check_declared, declaration
+from ftstab.arms.declared import DECLARED, check_declared, declaration, late_arms
 from ftstab.arms.words import basis
 from ftstab.errors import StudyError
 from ftstab.evaluation.rates import exact_match_score, rate
 from ftstab.outcome import Outcome
 from ftstab.results import Identities, Results
+from ftstab.spec import Study
 from ftstab.spec.arms import Arm
 from ftstab.store import Records, open_store
 from tests.outcomes import bare_outcome
@@ -175,6 +177,68 @@ def test_a_setting_that_was_named_later_makes_no_claim(tmp_path: Path) -> None:
     assert found.pairs[0].effect.verdict == "no claim"
     assert "one is one setting that was named after the first run" in str(found.pairs[0].effect.reason)
     assert "one: one setting, named after the first run." in basis(found, results.need_start())
+
+
+def _with(study: Study, section: str = "axes", **changes: Any) -> Study:
+    """``study`` with some fields of a section changed."""
+    return study.model_copy(update={section: getattr(study, section).model_copy(update=changes)})
+
+
+def test_an_arm_that_other_axes_redefine_is_told(tmp_path: Path) -> None:
+    """Its words are the same: all values of the axis, the last step, whatever isn't said of training."""
+    arms = {
+        "all": {"strength": "steps", "training": {"batch_size": 4}},
+        "some": {"strength": "steps", "values": [2, 4, 6, 8, 10], "training": {"batch_size": 4}},
+        "last": {"training": {"batch_size": 4}},
+        "sixth": {"steps": 6, "training": {"batch_size": 4}},
+    }
+    study, names = results_of(tmp_path, arms=arms).study, list(arms)
+    # As it is read back from a store.
+    about = json.loads(json.dumps({DECLARED: declaration(study, 0, "now")}))
+    assert late_arms(study, about, names) == []
+    assert check_declared(study, about, names) == []
+    more = _with(study, steps=[*STEPS, 20])
+    assert late_arms(more, about, names) == ["all", "last"]
+    assert check_declared(more, about, names) == [
+        "Defined or changed after the first run, and so perhaps by what it showed: all, last. Margin and level were "
+        "fixed beforehand."
+    ]
+    assert late_arms(_with(study, steps=[2, 4, 6, 8, 12]), about, names) == ["all", "some"]
+    assert late_arms(_with(study, steps=STEPS[:-1]), about, names) == ["all", "last"]
+    # Values that no arm takes are nobody's, and the order of an axis is no choice.
+    assert late_arms(_with(study, batch_size=[8, 4, 16], steps=STEPS[::-1]), about, names) == []
+    assert late_arms(_with(study, "training", weight_decay=0.1), about, names) == names
+    assert late_arms(_with(study, learning_rate=[3e-4]), about, names) == names
+
+
+def test_an_average_whose_decays_change_is_told(tmp_path: Path) -> None:
+    arms = {"averages": {"strength": "ema_decay", "training": {"batch_size": 4}}, "last": ARMS["earlier"]}
+    axes = {"batch_size": [4, 8], "steps": STEPS, "ema_decay": [0, 0.5, 0.9]}
+    study = material.study(axes, arms=arms)
+    about = {DECLARED: declaration(study, 0, "now")}
+    assert late_arms(_with(study, ema_decay=[0, 0.5, 0.9, 0.99]), about, list(arms)) == ["averages"]
+
+
+def test_a_setting_that_another_last_step_renames_makes_no_claim(tmp_path: Path) -> None:
+    arms = {"line": ARMS["earlier"] | {"values": STEPS[:-1]}, "one": {"training": {"batch_size": 4}}}
+    results = results_of(tmp_path, arms=arms)
+    fewer = replace(results, study=_with(results.study, steps=STEPS[:-1]))
+    effect = compare_arms(fewer, ["line", "one"]).pairs[0].effect
+    assert effect.verdict == "no claim"
+    assert "one is one setting that was named after the first run" in str(effect.reason)
+
+
+def test_what_an_earlier_version_recorded_is_read_by_what_it_has(tmp_path: Path) -> None:
+    study = results_of(tmp_path).study
+    about = {DECLARED: declaration(study, 0, "now")}
+    del about[DECLARED]["resolved_arms"]
+    about[DECLARED]["arms"] = {name: arm.model_dump() for name, arm in study.arms.items()}
+    more = _with(study, steps=[*STEPS, 20])
+    assert late_arms(more, about, list(ARMS)) == []
+    (note,) = check_declared(more, about, list(ARMS))
+    assert note.startswith("An earlier version recorded the first run, without what arms take from `axes`")
+    changed = study.arms | {"large": study.arms["large"].model_copy(update={"values": STEPS[1:]})}
+    assert late_arms(study.model_copy(update={"arms": changed}), about, list(ARMS)) == ["large"]
 
 
 def test_seeds_that_came_later_are_told(tmp_path: Path) -> None:

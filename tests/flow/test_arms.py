@@ -56,7 +56,9 @@ def test_only_settings_of_arms_are_planned(armed: Finished) -> None:
     assert {t.last for t in results.plan.trajectories} == {10}
     declared = results.about["declared"]
     assert declared["equal_utility"] == {"margin": 0.05, "level": 0.95}
-    assert set(declared["arms"]) == set(ARMS)
+    assert set(declared["resolved_arms"]) == set(ARMS)
+    more = declared["resolved_arms"]["more"]
+    assert (more["values"], more["training"]["learning_rate"]) == ([1, 2, 4, 6, 8, 10], 2e-3)
     assert declared["known"] == 0
 
 
@@ -144,7 +146,9 @@ def test_the_margin_stays_as_it_was_and_later_arms_are_told(armed: Finished, tmp
     later = {"twice": {"strength": "steps", "values": [2, 4, 6, 8, 10]}}
     study.write_text(yaml.safe_dump(whole | {"arms": whole["arms"] | later}))
     said = cli("compare", study, "--arms", "earlier", "twice", "--json").json
-    assert "Defined after the first run, and so perhaps by what it showed: twice." in said["notes"][0]
+    assert (
+        "Defined or changed after the first run, and so perhaps by what it showed: twice." in said["notes"][0]
+    )
     (one,) = said["comparisons"]  # the same settings, so no difference
     assert one["value"] == pytest.approx(0)
     assert one["verdict"] == "undecided"  # 8 prompts say little
