@@ -182,7 +182,7 @@ def start_precision(study: Study) -> str | None:
     return precisions[0] if decided and len(precisions) > 1 else None
 
 
-def _precisions(study: Study) -> list[str]:
+def _precisions(study: Study) -> list[Any]:
     return study.axes.of("precision") or [study.training.precision]
 
 
