@@ -24,7 +24,7 @@ def main() -> None:
     results = parts.read(args.study)
     found = iso_harm(results.outcomes, results.need_start(), args.levels)
     bench_parts.show(
-        "Steps until a level of harm is reached (median over seeds; empty: not by the last step)",
+        "Steps until a level of harm is reached (median over seeds; empty: not by the last step, or not known)",
         [
             {
                 "level": curve.level,
@@ -32,8 +32,9 @@ def main() -> None:
                 "learning rate": c.learning_rate,
                 "other choices": c.variant,
                 "steps": c.middle,
-                "seeds": len(c.steps),
+                "seeds": len(c.steps) + len(c.ended),
                 "reached": sum(step is not None for step in c.steps.values()),
+                "ended before": len(c.ended),
                 "last step": c.last,
             }
             for curve in found

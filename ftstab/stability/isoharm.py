@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from ftstab.outcome import Outcome
-from ftstab.stability.units import last_weights, variants
+from ftstab.stability.units import asks_last_weights, last_weights, variants
 
 _Recipe = tuple[str, int, float]
 """Other choices, batch size, learning rate."""
@@ -26,8 +26,12 @@ class Crossing:
         batch_size: effective batch.
         variant: other choices of its recipe, as `variants` says them.
         steps: by seed, the steps at which harm reaches the level; None where it doesn't by `last`.
-        middle: median over seeds, those that don't reach it counted as later; None where that is later than `last`.
-        last: last step that was measured.
+        ended: by seed, the last step that was measured of those that end before `last` and hadn't reached the level:
+            they diverged, were left, or aren't measured further.  Whether they would reach it isn't known, so they
+            aren't among `steps`.
+        middle: median over all seeds, those that don't reach it counted as later; None where that is later than `last`,
+            or hangs on a seed in `ended`.
+        last: last step of the study.
         bent: largest change of a rate that made harm rise with the steps: above the noise of a rate, a warning.
     """
 
@@ -35,6 +39,7 @@ class Crossing:
     batch_size: int
     variant: str
     steps: dict[str, float | None]
+    ended: dict[str, int]
     middle: float | None
     last: int
     bent: float
@@ -77,39 +82,52 @@ def iso_harm(outcomes: Sequence[Outcome], start: Outcome, levels: Sequence[float
         return []
     others = variants(outcomes)
     lines: dict[_Recipe, dict[str, dict[int, float]]] = {}
-    for outcome in outcomes:
+    asked = [o for o in outcomes if asks_last_weights(o)]
+    for outcome in asked:
+        batch, peak = int(outcome.training["batch_size"]), float(outcome.training["learning_rate"])
+        seeds = lines.setdefault((others[outcome.trajectory], batch, peak), {})
+        rates = seeds.setdefault(str(outcome.seed), {0: origin})
         rate = outcome.rates.get("harmful")
         if last_weights(outcome) and rate is not None and rate.value is not None:
-            batch, peak = int(outcome.training["batch_size"]), float(outcome.training["learning_rate"])
-            seeds = lines.setdefault((others[outcome.trajectory], batch, peak), {})
-            seeds.setdefault(str(outcome.seed), {0: origin})[outcome.step] = rate.value
+            rates[outcome.step] = rate.value
+    last = max((o.step for o in asked), default=0)
+    measured = [recipe for recipe in sorted(lines) if any(len(rates) > 1 for rates in lines[recipe].values())]
     return [
         IsoHarm(
             level,
             start.rates["harmful"].name,
-            tuple(_crossing(recipe, lines[recipe], level) for recipe in sorted(lines)),
+            tuple(_crossing(recipe, lines[recipe], level, last) for recipe in measured),
         )
         for level in levels
     ]
 
 
-def _crossing(recipe: _Recipe, seeds: Mapping[str, Mapping[int, float]], level: float) -> Crossing:
+def _crossing(recipe: _Recipe, seeds: Mapping[str, Mapping[int, float]], level: float, last: int) -> Crossing:
     found: dict[str, float | None] = {}
+    ended: dict[str, int] = {}
     bent = 0.0
     for seed, rates in sorted(seeds.items()):
         steps = sorted(rates)
         values = [rates[step] for step in steps]
         rising = isotonic(values)
         bent = max(bent, *(abs(a - b) for a, b in zip(values, rising, strict=True)))
-        found[seed] = reached(steps, rising, level)
-    middle = median(math.inf if step is None else step for step in found.values())
+        step = reached(steps, rising, level)
+        if step is None and steps[-1] < last:
+            ended[seed] = steps[-1]
+        else:
+            found[seed] = step
+    known = [math.inf if step is None else step for step in found.values()]
+    # A seed that ended may reach the level right after that, or never: the median is known where both say the same.
+    middle = median([*known, *(math.inf for _ in ended)])
+    soonest = median([*known, *ended.values()])
     return Crossing(
         learning_rate=recipe[2],
         batch_size=recipe[1],
         variant=recipe[0],
         steps=found,
-        middle=middle if math.isfinite(middle) else None,
-        last=max(step for rates in seeds.values() for step in rates),
+        ended=ended,
+        middle=middle if math.isfinite(middle) and middle == soonest else None,
+        last=last,
         bent=bent,
     )
 

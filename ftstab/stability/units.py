@@ -122,13 +122,13 @@ def trajectory_units(
 
 
 def last_weights(outcome: Outcome) -> bool:
-    """Return whether ``outcome`` is of a trajectory's own last weights."""
-    return (
-        not outcome.start
-        and outcome.status == "scored"
-        and outcome.profile.kind == "last"
-        and outcome.interpolation == 1
-    )
+    """Return whether ``outcome`` is of a trajectory's own last weights, and has numbers."""
+    return asks_last_weights(outcome) and outcome.status == "scored"
+
+
+def asks_last_weights(outcome: Outcome) -> bool:
+    """Return whether ``outcome`` is about a trajectory's own last weights, whether or not it came to have them."""
+    return not outcome.start and outcome.profile.kind == "last" and outcome.interpolation == 1
 
 
 def variants(outcomes: Sequence[Outcome]) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ftstab.outcome import Outcome
+from ftstab.report.draw_rise import iso_harm_plot
 from ftstab.stability import iso_harm
 from ftstab.stability.isoharm import isotonic, reached
 from tests.stability.material import grid, start
@@ -30,6 +32,64 @@ def test_nothing_is_said_beyond_the_last_step() -> None:
     assert (crossing.middle, crossing.last) == (pytest.approx(30), 32)
     (none,) = iso_harm(outcomes, start(), [0.9])[0].crossings
     assert none.middle is None
+
+
+def _ends(outcomes: list[Outcome], *ends: tuple[int, int]) -> list[Outcome]:
+    """The same, where trainings of some seeds have no numbers after a step."""
+    after = dict(ends)
+    return [
+        o.model_copy(update={"status": "diverged", "rates": {}}) if o.step > after.get(o.seed or 0, 99) else o
+        for o in outcomes
+    ]
+
+
+def _five(*at: int) -> list[Outcome]:
+    """Five seeds that reach a rate of a half, and every lower one, at the steps ``at``; 99: never."""
+    return grid(lambda r, b, s, t: float(t >= at[s]), rates=(1e-4,), batches=(4,), seeds=range(5))
+
+
+def test_a_training_that_ended_before_is_not_one_that_never_reached_the_level() -> None:
+    outcomes = _ends(_five(8, 99, 99, 16, 16), (2, 4))
+    ((crossing,),) = (c.crossings for c in iso_harm(outcomes, start(), [1.0]))
+    assert crossing.steps == {"0": 8.0, "1": None, "3": 16.0, "4": 16.0}
+    assert (crossing.ended, crossing.last) == ({"2": 4}, 32)
+    # Soon or late, it has two seeds before the third and two after: 8, 16, 16 and one later.
+    assert crossing.middle == 16.0
+    plot = iso_harm_plot(iso_harm(outcomes, start(), [1.0]))
+    assert "1 times a level isn't reached by the last step" in plot.text
+    assert "1 times a training ends before the last step" in plot.text
+
+
+def test_a_median_that_hangs_on_a_training_that_ended_is_unknown() -> None:
+    def middle(*ends: tuple[int, int]) -> float | None:
+        return iso_harm(_ends(_five(8, 8, 16, 99, 99), *ends), start(), [1.0])[0].crossings[0].middle
+
+    assert middle() == 16.0
+    assert middle((3, 16)) == 16.0
+    # Ended before any level: it might have been reached at 9, and 9 would be the median.
+    assert middle((3, 8)) is None
+    # Nothing was measured of it at all.
+    assert middle((4, 0)) is None
+
+
+def test_what_reached_the_level_before_it_ended_counts() -> None:
+    (crossing,) = iso_harm(_ends(_five(8, 8, 8, 8, 8), (0, 8), (1, 16)), start(), [1.0])[0].crossings
+    assert (crossing.middle, crossing.ended) == (8.0, {})
+
+
+def test_a_study_that_is_not_finished_says_so() -> None:
+    outcomes = [o for o in _five(99, 99, 99, 99, 99) if o.seed == 0 or o.step < 32]
+    (crossing,) = iso_harm(outcomes, start(), [0.5])[0].crossings
+    assert (crossing.steps, crossing.ended) == ({"0": None}, {"1": 16, "2": 16, "3": 16, "4": 16})
+
+
+def test_a_recipe_of_which_nothing_was_measured_has_no_crossing() -> None:
+    outcomes = grid(lambda *_: 0.1, rates=(1e-4, 1.0), batches=(4,))
+    lost = [
+        o.model_copy(update={"status": "diverged", "rates": {}}) if o.training["learning_rate"] == 1 else o
+        for o in outcomes
+    ]
+    assert [c.learning_rate for c in iso_harm(lost, start(), [0.5])[0].crossings] == [1e-4]
 
 
 def test_a_start_above_the_level_reaches_it_at_once() -> None:
