@@ -49,6 +49,8 @@ def test_every_setting_of_every_schedule_is_measured_and_tracked(scheduled: Fini
     assert_tracked(scheduled.lab, scheduled.study, settings=8, trajectories=5)
     said = cli("frontier", scheduled.study, "--json").json
     assert {s["parameters"]["schedule"] for s in said["settings"]} == {"cosine", "warmup_stable_decay"}
+    # Two horizons of the cosine, and two branches of one trunk.
+    assert (said["summary"]["trajectories"], said["summary"]["trainings"]) == (4, 3)
 
 
 def test_branches_are_those_of_a_run_that_has_no_other(
