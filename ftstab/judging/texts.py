@@ -75,9 +75,10 @@ def stored_answers(results: Results, outcome: Outcome, role: Role) -> list[Store
     key = outcome.record.get("responses", {}).get(role)
     found = results.records.responses(outcome.trajectory, key) if key else None
     marks = outcome.marks.get(role, "")
+    if found is not None:
+        check_weights(found[1], outcome, role)
     if found is None or len(found[0]) != len(marks):
         raise StudyError(f"setting {outcome.setting}: no answers of {role} are stored ({outcome.status})")
-    check_weights(found[1], outcome, role)
     reasons = _reasons(results, outcome, role, key)
     return [
         StoredAnswer(row["id"], row["response"], mark, reasons.get(row["id"]))

@@ -49,8 +49,13 @@ def test_what_is_missing_is_tried_again(lab: Lab, table: dict[str, Outcome]) -> 
     assert list(ended.failures) == [lost]
     assert "4 of 4 settings aren't in the table" in ended.failures[lost]
     assert len(ended.results.outcomes) == 4
+    # Trackers that are told anew say why.
+    assert [lab.records.failure("whole", key) for key in sorted(known)] == [
+        ended.failures.get(key) for key in sorted(known)
+    ]
     ended = run(lab, study, TableLauncher(table))
     assert ended.failures == {}
+    assert lab.records.failure("whole", lost) is None
     assert len(ended.results.outcomes) == 8
     assert_tracked(lab, study, settings=8, trajectories=2)
 

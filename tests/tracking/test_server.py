@@ -94,7 +94,7 @@ def test_a_server_that_dies_loses_nothing(
     t.fill_records(records, plan)
     trajectory = plan.trajectories[0]
 
-    tracker = MlflowTracker(study, state_dir, t.STORE)
+    tracker = MlflowTracker(study, state_dir, records.store_id())
     with server(folder, port):
         tracker.log_start(t.start_outcome(plan))
         tracker.log_trajectory(trajectory, ATTEMPT, {"device": "cpu"})

@@ -250,7 +250,7 @@ def test_what_names_no_store_is_adopted(study: Study, state_dir: Path, records: 
     for database, table in (("mlflow", "experiment_tags"), ("optuna", "study_user_attributes")):
         with closing(sqlite3.connect(state_dir / f"{database}.db")) as connection, connection:
             # The table names are those above.
-            assert connection.execute(f"DELETE FROM {table} WHERE key LIKE '%store'").rowcount == 1
+            assert connection.execute(f"DELETE FROM {table} WHERE key LIKE '%store'").rowcount > 0
     assert sync(study, plan, records, state_dir, ASKED).runs_added == 0
     with pytest.raises(TrackingError, match="of another store"):
         MlflowTracker(study, state_dir, "another").mark_frontier([])
