@@ -6,10 +6,11 @@ settings are told to a search as what they are: not trained, and not to be sough
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ftstab.evaluation.rates import gain
 from ftstab.outcome import Outcome
+from ftstab.plan import Job, Plan
 from ftstab.spec import Study
 from ftstab.spec.search import Hopeless
 
@@ -51,3 +52,41 @@ def _unsafe(outcome: Outcome, rule: Hopeless) -> bool:
 def _useless(outcome: Outcome, start: Outcome | None, rule: Hopeless) -> bool:
     won = None if rule.gain_below is None or start is None else gain(outcome, start)
     return won is not None and rule.gain_below is not None and won.high < rule.gain_below
+
+
+def unfounded(job: Job, known: Mapping[str, Outcome], start: Outcome | None, study: Study) -> set[str]:
+    """Return the settings of ``job`` that are known as hopeless though this study wouldn't give them up.
+
+    Whether a trajectory is left depends on the averages that are read off it.  Their outcomes may be of a time when the
+    study had fewer, or of another study of the store: with one that is still fine the trajectory is gone on with, and
+    then its later settings are measured as if that one had always been there.
+
+    Args:
+        job: all that the study reads off the trajectory.
+        known: outcomes by setting.
+        start: the start model's outcome.
+        study: the study.
+    """
+    found = {s.key for s in job.settings if s.key in known and known[s.key].status == "hopeless"}
+    if not found or job.trunk.seed not in study.seeds.search:
+        return found
+    left = next((step for step in job.trunk.stops if _is_left(job, step, known, start, study)), None)
+    if left is None:
+        return found
+    before = {s.key for s in job.trunk.settings if s.step <= left}
+    before |= {s.key for branch in job.branches if branch.first <= left for s in branch.settings}
+    return found & before
+
+
+def founded(plan: Plan, known: Mapping[str, Outcome], study: Study) -> dict[str, Outcome]:
+    """Return ``known`` (by setting, the start model's among them) without what is `unfounded` in ``plan``."""
+    start = known.get(plan.start.key)
+    left_out = {key for job in plan.jobs for key in unfounded(job, known, start, study)}
+    return {key: outcome for key, outcome in known.items() if key not in left_out}
+
+
+def _is_left(job: Job, step: int, known: Mapping[str, Outcome], start: Outcome | None, study: Study) -> bool:
+    """Whether ``job`` is left at ``step``; not as long as an average isn't measured there."""
+    here = [known.get(s.key) for s in job.trunk.settings if s.step == step]
+    read = [o for o in here if o is not None and o.status != "hopeless"]
+    return len(read) == len(here) and hopeless_reason(read, start, study) is not None

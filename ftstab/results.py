@@ -9,6 +9,7 @@ from typing import Any
 
 from ftstab.errors import MisuseError, StudyError, nearest
 from ftstab.frontier import FrontierRow
+from ftstab.hopeless import founded
 from ftstab.identity import digest
 from ftstab.outcome import Outcome
 from ftstab.plan import Plan, Point, carried, fresh_plan, start_precision, study_plan
@@ -236,18 +237,22 @@ def gather(study: Study, records: Records, identities: Identities, about: dict[s
     plan = study_plan(study, identities.base, identities.data, points=points)
     extra = fresh_plan(study, identities.base, identities.data, asked, points=points)
     wanted = [plan.start, *plan.settings, *extra.settings]
-    found = {s.key: records.outcome(s.trajectory, identities.outcome_key(s.key)) for s in wanted}
-    done = {key for key, outcome in found.items() if outcome is not None}
+    stored = {
+        s.key: outcome
+        for s in wanted
+        if (outcome := records.outcome(s.trajectory, identities.outcome_key(s.key))) is not None
+    }
+    found = founded(extra, founded(plan, stored, study), study)
     return Results(
         study=study,
         folder=study_folder(study),
         records=records,
         identities=identities,
-        plan=study_plan(study, identities.base, identities.data, done, points),
-        start=found[plan.start.key],
-        outcomes=tuple(o for s in plan.settings if (o := found[s.key]) is not None),
-        fresh_plan=fresh_plan(study, identities.base, identities.data, asked, done, points),
-        fresh=tuple(o for s in extra.settings if (o := found[s.key]) is not None),
+        plan=study_plan(study, identities.base, identities.data, found, points),
+        start=found.get(plan.start.key),
+        outcomes=tuple(found[s.key] for s in plan.settings if s.key in found),
+        fresh_plan=fresh_plan(study, identities.base, identities.data, asked, found, points),
+        fresh=tuple(found[s.key] for s in extra.settings if s.key in found),
         about=about,
     )
 

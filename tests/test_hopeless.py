@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftstab.evaluation.rates import exact_match_score
-from ftstab.hopeless import hopeless_reason
+from ftstab.hopeless import founded, hopeless_reason, unfounded
 from ftstab.outcome import Outcome
+from ftstab.plan import Job, Plan, Point, study_plan
+from ftstab.results import ASKED, Identities, gather
+from ftstab.spec import Study
 from ftstab.spec.search import Hopeless
+from ftstab.store import Records, open_store
 from tests.outcomes import bare_outcome
 from tests.search.material import study as searched
 
@@ -79,3 +84,99 @@ def test_not_before_its_step(step, left):
 
 def test_no_rule_no_judgement():
     assert hopeless_reason([read(0.5)], None, searched()) is None
+
+
+IDENTITIES = Identities("base", "data", "evaluation", "asked")
+POINT = Point({"learning_rate": 1e-4, "batch_size": 4}, 10, "sampler")
+
+
+def ruled(**axes: Any) -> Study:
+    """A search whose trajectories are left where every safety loss is above 0."""
+    whole = searched(**axes)
+    search = whole.search.model_copy(update={"hopeless": Hopeless(safety_loss_above=0.0)})
+    return whole.model_copy(update={"search": search})
+
+
+def planned(study: Study) -> tuple[Plan, Job]:
+    plan = study_plan(study, IDENTITIES.base, IDENTITIES.data, points=[POINT])
+    (job,) = plan.jobs
+    return plan, job
+
+
+def known(job: Job, **losses: float | None) -> dict[str, Outcome]:
+    """Outcomes by setting: ``ema5=0.5`` is a safety loss after 5 steps, None what was given up; others are missing."""
+    found = {}
+    for setting in job.settings:
+        name = f"{'last' if setting.profile.kind == 'last' else 'ema'}{setting.step}"
+        if name in losses:
+            loss = losses[name]
+            changes = {
+                "key": IDENTITIES.outcome_key(setting.key),
+                "setting": setting.key,
+                "trajectory": setting.trajectory,
+                "status": "hopeless" if loss is None else "scored",
+            }
+            found[setting.key] = read(loss, setting.step, **changes)
+    return found
+
+
+def opened(job: Job, found: dict[str, Outcome], study: Study) -> set[int]:
+    return {s.step for s in job.settings if s.key in unfounded(job, found, None, study)}
+
+
+def test_what_was_given_up_stays_so_while_every_average_says_so():
+    rule = ruled(steps=[5, 10, 20], ema_decay=[0])
+    _, job = planned(rule)
+    assert opened(job, known(job, last5=0.5, last10=None), rule) == set()
+    # More steps of the same trajectory change nothing.
+    whole = ruled(steps=[5, 10], ema_decay=[0, 0.9])
+    _, job = planned(whole)
+    assert opened(job, known(job, last5=0.5, ema5=0.1, last10=None), whole) == set()
+
+
+def test_another_average_opens_what_was_given_up():
+    rule = ruled(steps=[5, 10], ema_decay=[0, 0.9])
+    plan, job = planned(rule)
+    # It isn't measured yet: then what follows isn't given up.
+    found = known(job, last5=0.5, last10=None)
+    assert opened(job, found, rule) == {10}
+    assert set(founded(plan, found, rule)) == set(known(job, last5=0.5))
+    # It was, and is fine.
+    assert opened(job, known(job, last5=0.5, ema5=-0.1, last10=None), rule) == {10}
+    # However far it is by now.
+    assert opened(job, known(job, last5=0.5, ema5=-0.1, last10=None, ema10=0.1), rule) == {10}
+
+
+def test_a_seed_that_is_no_search_seed_is_never_given_up():
+    rule = ruled(steps=[5, 10], ema_decay=[0])
+    _, job = planned(rule)
+    seeds = rule.seeds.model_copy(update={"search": [7]})
+    fresh = rule.model_copy(update={"seeds": seeds})
+    assert opened(job, known(job, last5=0.5, last10=None), fresh) == {10}
+
+
+def test_a_branch_is_given_up_by_what_its_trunk_says_before_it():
+    rule = ruled(steps=[5, 10], ema_decay=[0])
+    stable = rule.training.model_copy(update={"schedule": "warmup_stable_decay"})
+    _, constant = planned(rule)
+    _, branched = planned(rule.model_copy(update={"training": stable}))
+    job = Job(constant.trunk, branched.branches)
+    lost = {
+        s.key: read(None, s.step, status="hopeless", setting=s.key) for b in job.branches for s in b.settings
+    }
+    # The trunk is left after 5 steps: the first branch goes off before, after 4, the second after 8.
+    trunk = known(constant, last5=0.5, last10=None)
+    assert opened(job, lost | trunk, rule) == {5}
+
+
+def test_what_is_open_again_is_planned_and_not_among_the_results(tmp_path: Path):
+    rule = ruled(steps=[5, 10], ema_decay=[0, 0.9])
+    records = Records(open_store(tmp_path / "store", create=True))
+    plan, job = planned(rule)
+    for outcome in known(job, last5=0.5, last10=None).values():
+        records.put_outcome(outcome)
+    results = gather(rule, records, IDENTITIES, {ASKED: [POINT.as_dict()]})
+    assert [o.step for o in results.outcomes] == [5]
+    assert len(results.plan.open_jobs) == 1
+    assert len(results.plan.done) == 1
+    assert {s.step for s in plan.settings if s.key not in results.plan.done} == {5, 10}

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from ftstab.hopeless import unfounded
 from ftstab.outcome import Outcome
 from ftstab.plan import Job, Point, point_jobs
 from ftstab.results import Identities
@@ -69,7 +70,7 @@ class Searching:
             self.ended = "every point of the space is known"
             return []
         jobs = self._jobs(point)
-        stored = all(self._has(job) for job in jobs.values())
+        stored = all(self._has(job, start) for job in jobs.values())
         planned = {
             s.key for some in (*(j for _, j in asked), jobs) for job in some.values() for s in job.settings
         }
@@ -109,12 +110,15 @@ class Searching:
             self._known_jobs[known] = point_jobs(self._study, [point], seeds, *keys)
         return self._known_jobs[known]
 
-    def _has(self, job: Job) -> bool:
-        """Whether the store has every setting of ``job``."""
-        return all(
-            self._records.outcome(s.trajectory, self._identities.outcome_key(s.key)) is not None
-            for s in job.settings
-        )
+    def _has(self, job: Job, start: Outcome) -> bool:
+        """Whether the store has every setting of ``job``, so that nothing of it is trained."""
+        known = {}
+        for s in job.settings:
+            outcome = self._records.outcome(s.trajectory, self._identities.outcome_key(s.key))
+            if outcome is None:
+                return False
+            known[s.key] = outcome
+        return not unfounded(job, known, start, self._study)
 
 
 def _paid(point: Point, jobs: Collection[str]) -> set[tuple[str, str]]:

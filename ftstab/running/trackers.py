@@ -52,10 +52,10 @@ class Trackers:
             # Before anything trains: a wrong address is better known now than in the morning.
             self._mlflow.check()
             self._optuna.check()
-            known = read_outcomes(plan, self._records, results.identities)
+            known = read_outcomes(self._study, plan, self._records, results.identities)
             fill_optuna(self._optuna, plan, known)
             # The settings after the fresh seeds, so that the frontier is theirs.
-            extra = read_outcomes(fresh_plan, self._records, results.identities)
+            extra = read_outcomes(self._study, fresh_plan, self._records, results.identities)
             fill_mlflow(self._mlflow, self._study, fresh_plan, self._records, extra)
             fill_mlflow(self._mlflow, self._study, plan, self._records, known)
 

@@ -21,7 +21,7 @@ from ftstab.data.training import read_training
 from ftstab.errors import FtstabError, StoreError, StudyError
 from ftstab.evaluation.margin import Margin
 from ftstab.evaluation.questions import make_questions
-from ftstab.hopeless import hopeless_reason
+from ftstab.hopeless import hopeless_reason, unfounded
 from ftstab.models.align import start_model
 from ftstab.models.chat import Chat
 from ftstab.models.load import context_length, device_for, load_model, load_tokenizer
@@ -234,8 +234,9 @@ class _Worker(AtWork):
         """Settings that the store hasn't, by step; or whose weights, or answers to a whole set, it hasn't, where those
         are wanted."""
         found: dict[int, list[Setting]] = {}
+        outcomes = self._known(trajectory)
         for setting in trajectory.settings:
-            known = self.records.outcome(trajectory.key, self.questions.outcome_key(setting.key))
+            known = outcomes.get(setting.key)
             if self.rest is not None:
                 is_open = self.rest.is_open(known)
             else:
@@ -244,9 +245,21 @@ class _Worker(AtWork):
                 found.setdefault(setting.step, []).append(setting)
         return found
 
-    def _begin(self, trajectory: Trajectory) -> Progress:
+    def _known(self, trajectory: Trajectory) -> dict[str, Outcome]:
+        """Outcomes of the settings of ``trajectory`` that the store has, by setting."""
+        stored = self._stored(trajectory)
+        if self.study.search.hopeless is None:
+            return stored
+        whole = {key: o for t in self.job.trajectories for key, o in self._stored(t).items()}
+        again = unfounded(self.job, whole, self.reference.outcome(), self.study)
+        return {key: outcome for key, outcome in stored.items() if key not in again}
+
+    def _stored(self, trajectory: Trajectory) -> dict[str, Outcome]:
         mine = {self.questions.outcome_key(s.key) for s in trajectory.settings}
-        known = [o for o in self.records.outcomes(trajectory.key) if o.key in mine]
+        return {o.setting: o for o in self.records.outcomes(trajectory.key) if o.key in mine}
+
+    def _begin(self, trajectory: Trajectory) -> Progress:
+        known = list(self._known(trajectory).values())
         return Progress(trajectory, attempt="", open=self._open(trajectory), outcomes=known)
 
     def _go_on_from_state(self, progress: Progress, first_branch: int | None) -> None:

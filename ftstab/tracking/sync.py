@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ftstab.hopeless import founded
 from ftstab.outcome import Outcome
 from ftstab.plan import Plan, Trajectory
 from ftstab.spec import Study
@@ -95,7 +96,7 @@ def sync(
         TrackingError: one of the two can't be reached, or shows another store's study; what was told stays.
         StoreError: the store can't be read.
     """
-    found = read_outcomes(plan, records, asked)
+    found = read_outcomes(study, plan, records, asked)
     store = records.store_id()
     optuna = OptunaTracker(study, plan, state_dir, asked.key, store)
     mlflow = MlflowTracker(study, state_dir, store)
@@ -103,7 +104,7 @@ def sync(
         fill_optuna(optuna, plan, found)
         if fresh_plan is not None:
             # Before the settings, so that the frontier is theirs.
-            extra = read_outcomes(fresh_plan, records, asked)
+            extra = read_outcomes(study, fresh_plan, records, asked)
             fill_mlflow(mlflow, study, fresh_plan, records, extra)
         known = fill_mlflow(mlflow, study, plan, records, found)
         return SyncReport(
@@ -117,11 +118,13 @@ def sync(
         mlflow.close()
 
 
-def read_outcomes(plan: Plan, records: Recorded, asked: Asked) -> dict[str, Outcome]:
-    """Return the outcomes of ``plan`` under the evaluation ``asked``, by setting; the start is among them."""
+def read_outcomes(study: Study, plan: Plan, records: Recorded, asked: Asked) -> dict[str, Outcome]:
+    """Return the outcomes of ``plan``, which is of ``study``, under the evaluation ``asked``, by setting; the start is
+    among them."""
     wanted = {asked.outcome_key(s.key) for s in (plan.start, *plan.settings)}
     trajectories = dict.fromkeys([plan.start.trajectory, *(t.key for t in plan.trajectories)])
-    return {o.setting: o for key in trajectories for o in records.outcomes(key) if o.key in wanted}
+    found = {o.setting: o for key in trajectories for o in records.outcomes(key) if o.key in wanted}
+    return founded(plan, found, study)
 
 
 def fill_optuna(tracker: OptunaTracker, plan: Plan, found: Mapping[str, Outcome]) -> None:

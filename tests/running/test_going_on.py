@@ -29,6 +29,7 @@ class Searched:
     def __init__(self, folder: Path, model: Path) -> None:
         self.folder, self.model = folder, model
         self.rates: Any = [1e-3, 1e-2]
+        self.decays: list[float] = [0, 0.8]
         self.schedules: list[str] = []
         self.margin = False
         self.records = Records(open_store(folder / "store", create=True))
@@ -43,7 +44,7 @@ class Searched:
                     "learning_rate": self.rates,
                     "batch_size": [2, 4],
                     "steps": [3, 6, 9],
-                    "ema_decay": [0, 0.8],
+                    "ema_decay": self.decays,
                     **({"schedule": self.schedules} if self.schedules else {}),
                 },
                 search={"method": "optuna", "budget": {"trajectories": 4}, **search},
@@ -184,3 +185,28 @@ def test_branches_that_a_hopeless_trunk_never_comes_to_are_told(searched: Search
         ("warmup_stable_decay", 9, "hopeless"),
     }
     assert max(updates) == 3
+
+
+def test_an_average_that_is_asked_for_later_opens_what_was_given_up(
+    searched: Searched, tmp_path: Path, tiny_model: Path
+) -> None:
+    """The trajectory was left for one average; with another that is still fine it is gone on with, as if both had been
+    there."""
+    plain = Searched(tmp_path / "plain", tiny_model)
+    plain.margin = True
+    losses = {o.profile.value or 0: o.diagnostics["safety_loss"] for o in plain.train(3)[1].values()}
+    worse, better = sorted(losses, key=lambda decay: -losses[decay])
+    rule = {"hopeless": {"safety_loss_above": (losses[worse] + losses[better]) / 2}}
+    searched.margin, searched.decays = True, [worse]
+    updates, found = searched.train(6, **rule)
+    assert updates == [1, 2, 3]
+    assert sorted((o.step, o.status) for o in found.values()) == [(3, "scored"), (6, "hopeless")]
+
+    searched.decays = [0, 0.8]
+    updates, found = searched.train(6, **rule)
+    assert updates[-1] == 6
+    whole = Searched(tmp_path / "whole", tiny_model)
+    whole.margin = True
+    assert measured(found) == measured(whole.train(6, **rule)[1])
+    assert {o.status for o in found.values()} == {"scored"}
+    assert searched.train(6, **rule)[0] == []
