@@ -353,7 +353,7 @@ def sync(study: StudyArgument, as_json: JsonOption = False) -> None:
     results = open_results(study)
     state = results.folder / "state"
     state.mkdir(exist_ok=True)
-    with Lease(results.records.store, results.study.study):
+    with Lease(results.records.store, results.study.study, say=lambda text: say(errors(), text)):
         done = run_sync(
             results.study, results.plan, results.records, state, results.identities, results.fresh_plan
         ).as_dict()

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def confirm(
             "is no candidate to confirm"
         )
     asked = question_of(results, found, error_rate)
-    with Lease(records.store, study.study) as lease:
+    with Lease(records.store, study.study, say=partial(say, console)) as lease:
         look = find(records, study.study, asked)
         if look is None or look.result is None or _came_back(results, look):
             with console.status("reading the confirmation half"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +29,7 @@ from ftstab.running.kept import is_kept
 from ftstab.running.launcher import Event, Launcher
 from ftstab.running.restore import restore_settings
 from ftstab.store import Lease
-from ftstab.terminal import shown
+from ftstab.terminal import say, shown
 
 
 def confirm_arms(
@@ -54,7 +55,7 @@ def confirm_arms(
         check_budgets(arms[0], other)
     check_declared(study, results.about, names)
     wanted = asked_settings(arms)
-    with Lease(records.store, study.study) as lease:
+    with Lease(records.store, study.study, say=partial(say, console)) as lease:
         known = arms_look(records, study.study, wanted)
         if known is not None:
             return known

@@ -9,6 +9,7 @@ import contextlib
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def run_study(
         InterruptedStudyError: the user stopped it; everything finished is saved.
         FtstabError: something is wrong that must be mended first.
     """
-    check_place(study)
+    check_place(study, console)
     clock = Clock()
     # All that may be wrong with the study file and what it names is found before anything is written.
     say(console, "preparing: start model, data, prompts")
@@ -93,7 +94,7 @@ def run_study(
     folder.mkdir(exist_ok=True)
     store.sweep()
     # The lease has a thread of its own, which must not touch the clock.
-    with Lease(store, study.study) as lease:
+    with Lease(store, study.study, say=partial(say, console)) as lease:
         before = records.study(study.study)
         check_same(study, records, before, prepared.identities)
         about = {
@@ -331,8 +332,13 @@ class _Driver:
                     self.trackers.finish(job, self.outcomes.values(), None, False)
 
     def finished(self, job: Job, failure: str | None) -> None:
+        self.lease.check()
         self.running.pop(job.key, None)
-        self._hear_unsaid(job)
+        try:
+            self._hear_unsaid(job)
+        except StoreError:
+            if failure is None:  # else that may be why it failed, and the next is tried all the same
+                raise
         self.show.ended(job)
         if failure is not None:
             self._failed(job, failure)
@@ -375,6 +381,8 @@ class _Driver:
                 self._outcome(job, outcome)
 
     def _heard(self, job: Job, event: Event) -> None:
+        # Jobs take hours, and whatever is told meanwhile is another driver's to tell once the lease is lost.
+        self.lease.check()
         if event.kind == "outcome":
             assert event.outcome is not None
             outcome = self.records.outcome(event.trajectory, event.outcome)

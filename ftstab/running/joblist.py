@@ -39,5 +39,6 @@ class JobList:
 
     def heard(self, job: Job, event: Event) -> None:
         """Note what a worker says is wrong."""
+        self._lease.check()
         if event.kind == "failed":
             self.faults |= dict.fromkeys((s.key for s in job.settings), event.message or "no reason given")

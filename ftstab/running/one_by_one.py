@@ -113,6 +113,7 @@ class _Source:
 
     def heard(self, job: Job, event: Event) -> None:
         """What the worker says."""
+        self.lease.check()
         if event.kind == "failed":
             self.failure = event.message
         elif event.kind == "phase" and self.status is not None and self.wanted is not None:

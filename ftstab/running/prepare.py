@@ -7,6 +7,7 @@ the study file and what it names is found here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ftstab.running.remarks import asked_place, limit_remarks, schedule_remarks,
 from ftstab.spec import Study, parse_recorded
 from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
-from ftstab.terminal import shown
+from ftstab.terminal import say, shown
 from ftstab.training.posthoc import check_posthoc
 
 
@@ -42,8 +43,10 @@ class Prepared:
     prompts: int
 
 
-def check_place(study: Study) -> None:
+def check_place(study: Study, console: Console) -> None:
     """Find out early that the store can't be used, or that another driver runs the study.
+
+    ``console`` is told what is waited for.
 
     Raises:
         LeaseError: another driver runs it.
@@ -51,7 +54,7 @@ def check_place(study: Study) -> None:
     """
     root = Path(study.store).expanduser().absolute()
     if (root / FORMAT_FILE).exists():
-        lease = Lease(open_store(root), study.study)
+        lease = Lease(open_store(root), study.study, say=partial(say, console))
         if lease.holder() is not None:
             with lease:  # says who holds it
                 pass

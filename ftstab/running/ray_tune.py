@@ -15,7 +15,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from ftstab.errors import StudyError, first_line
+from ftstab.errors import FtstabError, StudyError, first_line
 from ftstab.plan import Job
 from ftstab.running.environment import available_cpus
 from ftstab.running.launcher import Context, Event, JobSource
@@ -112,6 +112,7 @@ class RayLauncher:
             {"cpu": r.cpus_per_trajectory, "gpu": r.gpus_per_trajectory},
         )
         self.state.mkdir(parents=True, exist_ok=True)
+        events = Events(source, on_event)
         # It logs a traceback for every failure, also for those that are tried again; the driver says what matters.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         tuner = tune.Tuner(
@@ -126,13 +127,17 @@ class RayLauncher:
             run_config=tune.RunConfig(
                 name=f"ray-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}",
                 storage_path=str(self.state),
-                callbacks=[Events(source, on_event)],
+                callbacks=[events],
                 failure_config=tune.FailureConfig(max_failures=r.max_retries),
                 verbose=0,
             ),
         )
         try:
             tuner.fit()
+        except tune.TuneError:
+            if events.error is None:
+                raise
+            raise events.error from None
         except RuntimeError as error:
             # Tune gives up where Ray kills a worker for want of memory; that must not look like a fault of the study.
             raise StudyError(
@@ -204,25 +209,37 @@ class StudySearcher(Searcher):
 
 
 class Events(tune.Callback):
-    """Passes on what workers say."""
+    """Passes on what workers say.
+
+    Attributes:
+        error: what was raised on hearing it, of which Tune would leave the text of a traceback.
+    """
 
     def __init__(self, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
         self.source, self.on_event = source, on_event
+        self.error: FtstabError | None = None
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A worker reported an event."""
-        self.on_event(trial.config["job"], Event(**result["event"]))
+        self._pass_on(self.on_event, trial.config["job"], Event(**result["event"]))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A job came to its end."""
-        self.source.finished(trial.config["job"], None)
+        self._pass_on(self.source.finished, trial.config["job"], None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker was lost; Tune has said ERROR once the retries are used up."""
         if trial.status == "ERROR":
-            self.source.finished(trial.config["job"], _why(trial))
+            self._pass_on(self.source.finished, trial.config["job"], _why(trial))
+
+    def _pass_on(self, tell: Callable[..., None], job: Job, what: Any) -> None:
+        try:
+            tell(job, what)
+        except FtstabError as error:
+            self.error = error
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -61,7 +62,8 @@ def restore_settings(
     jobs = [replace(part, restores=True) for j in every if (part := part_of(j, is_lost)).settings]
     if not jobs:
         return {}
-    with Lease(records.store, study.study) as lease, console.status("training again") as status:
+    waiting = partial(say, console)
+    with Lease(records.store, study.study, say=waiting) as lease, console.status("training again") as status:
         context = study_context(study, results.plan, Path(results.about["base_dir"]), lease, command)
         source = JobList(jobs, lease)
 

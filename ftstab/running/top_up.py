@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,8 @@ def top_up(
         "that stopped early"
         + (f"; {len(lost)} of them are trained again first, {updates} updates in all" if updates else ""),
     )
-    with Lease(records.store, study.study) as lease, console.status("starting") as status:
+    waiting = partial(say, console)
+    with Lease(records.store, study.study, say=waiting) as lease, console.status("starting") as status:
         context = study_context(study, results.plan, Path(results.about["base_dir"]), lease, command)
         run = _Run(results, JobList(jobs, lease), able, role, console, status)
         run_jobs(context, run.jobs, run.heard, results.folder, console, launcher)

@@ -3,6 +3,9 @@
 Leases of a study are numbered: ``<study>/lease/<generation>``.  The highest counts; a driver gives it
 back by marking it released, and takes over by making the next one with `put_if_absent`, which one driver can.
 None is ever deleted: a driver that was slow to act on an old listing then finds its number taken.
+
+Whether a holder lives is seen by its process where that is of this machine.  Of another machine its signs of life are
+watched: clocks of two machines are minutes apart at times, so how old a sign seems is not to be trusted.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +30,8 @@ from ftstab.store.contract import Store, check_key, read_piece
 
 BEAT_SECONDS = 10.0
 STALE_SECONDS = 60.0
+LONG_DEAD_SECONDS = 3600.0
+"""No two clocks are so far apart: a sign of life that seems older is not waited for."""
 
 _FILE = "lease.json"
 
@@ -59,14 +65,16 @@ class Holder:
 class Lease:
     """The lease of a study, held between `acquire` and `release` or as a context manager.
 
-    A lease is stale, and may be taken over, if its last sign of life is older than ``stale_seconds`` by this
-    machine's clock, or if it names a process of this machine that is dead.
+    A lease is stale, and may be taken over, if it names a process of this machine that is dead; if it is of another
+    machine (or the system doesn't tell when processes started, so that a pid may be another's by now), once no sign of
+    life came for ``stale_seconds`` in which this object watched it, or for `LONG_DEAD_SECONDS`.
 
     Args:
         store: the store of the study.
         study_name: its name.
         beat_seconds: time between signs of life.
-        stale_seconds: age of a sign of life from which the lease may be taken over.
+        stale_seconds: time without a sign of life after which the lease may be taken over.
+        say: told what `acquire` waits for.
     """
 
     def __init__(
@@ -75,12 +83,16 @@ class Lease:
         study_name: str,
         beat_seconds: float = BEAT_SECONDS,
         stale_seconds: float = STALE_SECONDS,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._study = study_name
         self._folder = check_key(f"{study_name}/lease")
         self._beat_seconds = beat_seconds
         self._stale_seconds = stale_seconds
+        self._say = say
+        self._seen: Holder | None = None
+        self._seen_since = 0.0
         self._generation = 0
         self._me = _this_process()
         self._beaten = 0.0
@@ -95,21 +107,34 @@ class Lease:
         return self._me.driver
 
     def holder(self) -> Holder | None:
-        """Who holds the lease now, this object or another; None if it is free, released or stale."""
+        """Who holds the lease, this object or another; None if it is free, released or known to be stale."""
         _, found = self._newest()
         return None if found is None or self._free(found) else found
 
     def acquire(self) -> None:
         """Take the lease and keep it alive.
 
+        Waits up to ``stale_seconds`` where only signs of life can tell whether its holder lives.
+
         Raises:
             LeaseError: another driver holds it; the message says which.
             StoreError: the store can't be read or written.
         """
+        watched: Holder | None = None
         while True:
             generation, found = self._newest()
             if found is not None and not self._free(found):
-                raise LeaseError(self._held_by(found))
+                # Whoever took it, or gave a sign of life, since it was first seen is alive.
+                if self._lives(found) or watched not in (None, found):
+                    raise LeaseError(self._held_by(found))
+                if watched is None:
+                    self._say(
+                        f"study {self._study!r} has a lease of process {found.pid} on host {found.host}: waiting up to "
+                        f"{self._stale_seconds:.0f} s for a sign of life"
+                    )
+                watched = found
+                time.sleep(min(1.0, self._stale_seconds / 10))
+                continue
             self._generation = generation + 1
             now = time.time()
             self._me = dataclasses.replace(self._me, since=now, heartbeat=now, released=False)
@@ -188,19 +213,27 @@ class Lease:
 
     def _free(self, found: Holder) -> bool:
         """Whether the lease may be taken over."""
-        if found.released or time.time() - found.heartbeat > self._stale_seconds:
+        if found.released:
             return True
+        lives = self._lives(found)
+        if lives is not None:
+            return not lives
+        if found != self._seen:
+            self._seen, self._seen_since = found, time.monotonic()
+        watched = time.monotonic() - self._seen_since
+        return watched > self._stale_seconds or time.time() - found.heartbeat > LONG_DEAD_SECONDS
+
+    def _lives(self, found: Holder) -> bool | None:
+        """Whether its process lives; None where only signs of life can tell."""
         here = (found.host, found.machine) == (self._me.host, self._me.machine)
-        return here and not _alive(found.pid, found.started)
+        return _alive(found.pid, found.started) if here else None
 
     def _held_by(self, found: Holder) -> str:
         since = datetime.fromtimestamp(found.since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        age = max(0.0, time.time() - found.heartbeat)
         return (
-            f"study {self._study!r} is being run by process {found.pid} on host {found.host} since {since} "
-            f"(last sign of life {age:.0f} s ago). Wait until it ends or stop it there with Ctrl-C, then run "
-            "the same command again; if it is dead, its lease ends "
-            f"{self._stale_seconds:.0f} s after that sign of life"
+            f"study {self._study!r} is being run by process {found.pid} on host {found.host} since {since}, which is "
+            "alive. Wait until it ends or stop it there with Ctrl-C, then run the same command again; should it hang, "
+            f"end it with `kill -9 {found.pid}` there"
         )
 
 
@@ -227,8 +260,8 @@ def _machine() -> str:
         return ""
 
 
-def _alive(pid: int, started: int | None) -> bool:
-    """Whether the process that started then still runs; where starts are unknown, whether its pid does."""
+def _alive(pid: int, started: int | None) -> bool | None:
+    """Whether the process that started then still runs; None where its pid does and starts are unknown."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -236,7 +269,7 @@ def _alive(pid: int, started: int | None) -> bool:
     except PermissionError:
         pass  # it runs, as another user
     now = _started(pid)
-    return now is None or started is None or now == started
+    return None if now is None or started is None else now == started
 
 
 def _started(pid: int) -> int | None:

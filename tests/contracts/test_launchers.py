@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ftstab.errors import LeaseError
 from ftstab.identity import digest
 from ftstab.models.align import start_key
 from ftstab.outcome import Outcome
@@ -258,3 +259,17 @@ def test_a_source_without_jobs_ends_at_once(scenario: Scenario) -> None:
     source = scenario.bench.run(Source([], scenario.bench.records))
     assert source.finished_jobs == {}
     assert source.events == []
+
+
+def test_a_lost_lease_ends_the_run(scenario: Scenario) -> None:
+    class Lost(Source):
+        """A source whose study another driver has taken over."""
+
+        def heard(self, job: Job, event: Event) -> None:
+            raise LeaseError("taken over")
+
+        def finished(self, job: Job, failure: str | None) -> None:
+            raise LeaseError("taken over")
+
+    with pytest.raises(LeaseError, match=r"^taken over$"):
+        scenario.bench.run(Lost([scenario.good[0]], scenario.bench.records))

@@ -19,6 +19,7 @@ from ftstab.running.table import TableLauncher
 from ftstab.store import Lease
 from tests.flow.test_pipeline import assert_tracked
 from tests.lab import Finished, Lab, measured
+from tests.tracking import material
 
 
 @pytest.fixture
@@ -152,6 +153,39 @@ def test_a_driver_ends_what_one_that_was_killed_left(lab: Lab, table: dict[str, 
     leave()
     run(lab, study, TableLauncher(table))
     assert left() == [f"{shared} copies", f"{shared} states"]
+
+
+def test_a_lost_lease_is_noticed_while_a_job_runs(
+    lab: Lab, table: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TakenOver:
+        """Measures the start; then another driver takes the study over, while the first trajectory is trained."""
+
+        def run(self, context: Context, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
+            start = source.next_job()
+            assert start is not None
+            lab.records.put_outcome(table[context.start_setting])
+            source.finished(start, None)
+            job = source.next_job()
+            assert job is not None
+
+            def lost(self: Lease) -> None:
+                raise LeaseError("taken over")
+
+            monkeypatch.setattr(Lease, "check", lost)
+            outcome = table[job.settings[0].key]
+            lab.records.put_outcome(outcome)
+            for told in (
+                lambda: on_event(job, Event("outcome", outcome.trajectory, outcome=outcome.key)),
+                lambda: source.finished(job, None),
+            ):
+                with pytest.raises(LeaseError):
+                    told()
+
+    study = lab.study("whole")
+    run(lab, study, TakenOver())
+    client = material.mlflow_client(f"sqlite:///{lab.store / 'whole' / 'state' / 'mlflow.db'}")
+    assert material.by_kind(material.runs_of(client, lab.results(study).study), "setting") == {}
 
 
 def test_another_driver_is_refused_before_anything_is_prepared(

@@ -10,8 +10,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -103,13 +105,60 @@ def test_signs_of_life_go_on(store: FolderStore):
     assert store.list("s") == ["s/lease/000000001"]
 
 
-def test_a_lease_without_signs_of_life_is_stale(store: FolderStore):
-    _leave(store, host="elsewhere", heartbeat=time.time() - 50, pid=1)
-    with pytest.raises(LeaseError, match=r"process 1 on host elsewhere.*last sign of life 50 s ago"):
-        Lease(store, "s").acquire()
-    _leave(store, host="elsewhere", heartbeat=time.time() - 61, pid=1)
-    with Lease(store, "s") as lease:
+@contextmanager
+def _living(store: FolderStore, left: Holder, every: float = 0.05) -> Iterator[None]:
+    """Give signs of life of ``left``, a driver of another machine, by that machine's clock."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(every):
+            nonlocal left
+            left = dataclasses.replace(left, heartbeat=left.heartbeat + every)
+            _write(store, left)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+CLOCKS = {"like ours": 0.0, "behind": -600.0, "ahead": 600.0}
+"""Seconds that the clock of another machine is ahead of ours."""
+
+
+@pytest.mark.parametrize("ahead", CLOCKS.values(), ids=CLOCKS)
+def test_signs_of_life_of_another_machine_count_whatever_its_clock_says(store: FolderStore, ahead: float):
+    left = _leave(store, host="elsewhere", heartbeat=time.time() + ahead, pid=1)
+    with _living(store, left), pytest.raises(LeaseError, match=r"process 1 on host elsewhere.* is alive"):
+        Lease(store, "s", stale_seconds=5).acquire()
+
+
+@pytest.mark.parametrize("ahead", CLOCKS.values(), ids=CLOCKS)
+def test_a_lease_of_another_machine_without_signs_of_life_is_stale(store: FolderStore, ahead: float):
+    left = _leave(store, host="elsewhere", heartbeat=time.time() + ahead, pid=1)
+    said: list[str] = []
+    lease = Lease(store, "s", stale_seconds=1, say=said.append)
+    assert lease.holder() == left
+    began = time.monotonic()
+    with lease:
+        assert time.monotonic() - began >= 1
         assert lease.holder().driver == lease.driver
+    assert len(said) == 1
+    assert "process 1 on host elsewhere: waiting up to 1 s for a sign of life" in said[0]
+
+
+def test_what_seems_dead_for_hours_is_not_waited_for(store: FolderStore):
+    _leave(store, host="elsewhere", heartbeat=time.time() - 3601, pid=1)
+    with Lease(store, "s", stale_seconds=1000) as lease:
+        assert lease.holder().driver == lease.driver
+
+
+def test_a_living_process_of_this_machine_holds_it_however_long_it_is_silent(store: FolderStore):
+    left = _leave(store, heartbeat=time.time() - 7200)
+    with pytest.raises(LeaseError, match=f"kill -9 {os.getpid()}"):
+        Lease(store, "s", stale_seconds=0.1).acquire()
+    assert Lease(store, "s", stale_seconds=0.1).holder() == left
 
 
 def test_a_dead_process_of_this_machine_is_stale_at_once(store: FolderStore):
@@ -120,9 +169,9 @@ def test_a_dead_process_of_this_machine_is_stale_at_once(store: FolderStore):
 
 @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"machine": "another start or container"}])
 def test_a_process_of_another_machine_is_not_judged_by_its_pid(store: FolderStore, change: dict[str, str]):
-    _leave(store, pid=_dead_pid(), **change)
-    with pytest.raises(LeaseError):
-        Lease(store, "s").acquire()
+    left = _leave(store, pid=_dead_pid(), **change)
+    with _living(store, left), pytest.raises(LeaseError):
+        Lease(store, "s", stale_seconds=5).acquire()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc: starts of processes are unknown")
@@ -135,13 +184,13 @@ def test_a_pid_used_again_is_stale(store: FolderStore):
         lease.check()
 
 
-def test_without_starts_a_living_pid_counts(store: FolderStore):
-    _leave(store, started=None)
-    with pytest.raises(LeaseError):
-        Lease(store, "s").acquire()
-    _leave(store, started=None, pid=1)  # alive, and perhaps of another user
-    with pytest.raises(LeaseError):
-        Lease(store, "s").acquire()
+@pytest.mark.parametrize("pid", [os.getpid(), 1])  # 1 is alive, and perhaps of another user
+def test_without_starts_signs_of_life_count(store: FolderStore, pid: int):
+    left = _leave(store, started=None, pid=pid)
+    with _living(store, left), pytest.raises(LeaseError):
+        Lease(store, "s", stale_seconds=5).acquire()
+    with Lease(store, "s", stale_seconds=0.2) as lease:
+        lease.check()
 
 
 _HOLD = """
@@ -254,19 +303,23 @@ def test_a_slow_driver_that_others_have_passed_is_refused(store: FolderStore, ot
     last.release()
 
 
+def _taken(store: FolderStore, lease: Lease) -> Holder:
+    """Take over ``lease`` as a driver of another machine would that saw no sign of life."""
+    held = lease.holder()
+    taker = dataclasses.replace(held, driver="taker", host="elsewhere")
+    store.put("s/lease/000000002", {"lease.json": json.dumps(dataclasses.asdict(taker)).encode()})
+    return taker
+
+
 def test_a_driver_learns_that_it_lost_its_lease(store: FolderStore):
-    sleeper = Lease(store, "s", beat_seconds=0.05, stale_seconds=60)
-    with sleeper:
+    with Lease(store, "s", beat_seconds=0.05, stale_seconds=60) as sleeper:
         sleeper.check()
-        # Another driver, on whose clock the last sign of life is long ago.
-        with Lease(store, "s", stale_seconds=-1) as taker:
-            _eventually(lambda: _lost(sleeper))
-            taker.check()
-            assert taker.holder() is None  # by its own measure nobody is ever alive
-            assert Lease(store, "s").holder().driver == taker.driver
-            sleeper.release()
-            assert Lease(store, "s").holder().driver == taker.driver
-            assert _lost(sleeper)
+        taker = _taken(store, sleeper)
+        _eventually(lambda: _lost(sleeper))
+        assert Lease(store, "s").holder() == taker
+        sleeper.release()
+        assert Lease(store, "s").holder() == taker
+        assert _lost(sleeper)
 
 
 def _lost(lease: Lease) -> bool:
@@ -280,13 +333,13 @@ def _lost(lease: Lease) -> bool:
 def test_after_a_long_sleep_the_check_itself_looks(store: FolderStore):
     with Lease(store, "s", beat_seconds=60, stale_seconds=0.2) as lease:
         lease.check()
+        first = lease.holder()
         time.sleep(0.3)
-        assert lease.holder() is None
         lease.check()
-        assert lease.holder() is not None
+        assert lease.holder().heartbeat > first.heartbeat
+        _taken(store, lease)
         time.sleep(0.3)
-        with Lease(store, "s", stale_seconds=0.2):
-            assert _lost(lease)
+        assert _lost(lease)
 
 
 def test_a_store_that_can_not_be_written_any_more_is_said(store: FolderStore):
