@@ -286,10 +286,11 @@ def _given(q: QuestionSet, texts: Sequence[str], first: int) -> list[Answer]:
 
 
 @torch.no_grad()
-def weights_hash(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names and bytes, in the dtype they have."""
+def weights_hash(tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None = None) -> str:
+    """SHA-256 over names and bytes, in the dtype they have or, rounded one by one, in ``dtype``."""
     whole = hashlib.sha256()
     for name in sorted(tensors):
+        tensor = tensors[name].detach().to(dtype=dtype).cpu().contiguous()
         whole.update(name.encode())
-        whole.update(tensors[name].detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        whole.update(tensor.view(torch.uint8).numpy().data)
     return whole.hexdigest()

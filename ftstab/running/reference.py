@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from ftstab.errors import StudyError
 from ftstab.evaluation.questions import Questions
 from ftstab.outcome import Outcome
 from ftstab.plan import Setting, Trajectory
-from ftstab.running.answering import Against, Answered
+from ftstab.running.answering import Against, Answered, weights_hash
 from ftstab.running.launcher import Context
 from ftstab.store import Records
+from ftstab.training.run import DTYPES
+
+_CHECKED: set[tuple[Path, str]] = set()
+"""Folders of start models, each with the hash that its weights were found to have."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,37 @@ class Reference:
         """Its outcome; None if it wasn't asked yet."""
         key = self.questions.outcome_key(self.context.start_setting)
         return self.records.outcome(self.context.start_trajectory, key)
+
+    def check(self, model: Any, folder: Path) -> None:
+        """Make sure that a start model as it was loaded is the one that was measured, where one was.
+
+        Its key says what it is made from.  An alignment stage that isn't in the cache is trained again, and another
+        machine or version makes other weights of it under the same key.  Each folder is looked at once in a process:
+        134M weights take a third of a second.
+
+        Args:
+            model: the start model in float32, on any device.
+            folder: where it was loaded from.
+
+        Raises:
+            StudyError: it is another one.
+        """
+        outcome = self.outcome()
+        measured = None if outcome is None else outcome.record.get("weights_sha256")
+        if outcome is None or measured is None or (folder, measured) in _CHECKED:
+            return
+        # In the compute type of the start, whatever is trained from it.
+        found = weights_hash(dict(model.named_parameters()), DTYPES[outcome.record["dtype"]])
+        if found != measured:
+            raise StudyError(
+                f"base: the start model in {folder} isn't the one that was measured (SHA-256 {found[:12]}, then "
+                f"{measured[:12]}), so nothing that is trained from it can be compared with the start; an alignment "
+                "stage that is trained again, on another machine or by other versions, gives other weights. Bring the "
+                "start model back as it was: copy that folder from the cache of the machine that measured it "
+                "(FTSTAB_CACHE names a cache), or let all machines share one. Or run the study with another `store`, "
+                "which measures the start anew"
+            )
+        _CHECKED.add((folder, measured))
 
     def answers(self, precision: str) -> Answered | None:
         """What it said in this compute type; None if it wasn't asked, or not all answers are there."""

@@ -121,6 +121,8 @@ class _Worker(AtWork):
         self.model = load_model(start.folder).to(device)
         chat = Chat(load_tokenizer(start.folder), study.template, context_length(self.model.config))
         self.questions = make_questions(study, base_dir, chat)
+        self.reference = Reference(context, self.questions, self.records)
+        self.reference.check(self.model, start.folder)
         here = environment(
             torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             study.resources.cpus_per_trajectory,
@@ -147,7 +149,6 @@ class _Worker(AtWork):
         self.answering = Answering(study, self.model, chat, self.questions, self.records, origin)
         openings = self.questions.openings
         self.margin = None if openings is None else Margin(self.model, chat, openings)
-        self.reference = Reference(context, self.questions, self.records)
         self.keeper = Keeper(study, self.records, self.reference.outcome)
         self.ending = Ending(study, self.records, self.keeper)
         self.states = States(context, job, self.runner, self.records, self.clock, here)
