@@ -184,7 +184,7 @@ def test_a_pid_used_again_is_stale(store: FolderStore):
         lease.check()
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 1])  # 1 is alive, and perhaps of another user
+@pytest.mark.parametrize("pid", [os.getpid(), 1], ids=["own", "1"])  # 1 is alive, perhaps of another user
 def test_without_starts_signs_of_life_count(store: FolderStore, pid: int):
     left = _leave(store, started=None, pid=pid)
     with _living(store, left), pytest.raises(LeaseError):
