@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftstab.errors import MisuseError, StudyError, nearest
+from ftstab.errors import MisuseError, SpecError, StudyError, nearest
 from ftstab.frontier import FrontierRow
 from ftstab.hopeless import founded
 from ftstab.identity import digest
@@ -161,7 +161,11 @@ def about_now(study: Study, stored: tuple[str, dict[str, Any]]) -> dict[str, Any
 
 
 def planned_elsewhere(records: Records, study: str) -> set[str]:
-    """Return the settings that other studies of the store plan: trajectories are shared, so their weights are too."""
+    """Return the settings that other studies of the store plan: trajectories are shared, so their weights are too.
+
+    Raises:
+        StudyError: what one of them plans can't be read.
+    """
     found: set[str] = set()
     for other, keys, about in _elsewhere(records, study):
         points = asked_points(about)
@@ -175,7 +179,11 @@ def planned_elsewhere(records: Records, study: str) -> set[str]:
 
 def at_work_elsewhere(records: Records, study: str) -> set[str]:
     """Return the trajectories that other studies of the store are at work on, or may go on with: states and copies of
-    them aren't ``study``'s to delete, although it has all that it asked of them."""
+    them aren't ``study``'s to delete, although it has all that it asked of them.
+
+    Raises:
+        StudyError: what one of them plans can't be read.
+    """
     found: set[str] = set()
     for other, keys, about in _elsewhere(records, study):
         results = gather(other, records, keys, about)
@@ -191,8 +199,17 @@ def _elsewhere(records: Records, study: str) -> Iterator[tuple[Study, Identities
     """Yield every other study of the store, with its keys and what was recorded beside its file."""
     for name in records.studies():
         stored = records.study(name)
-        if stored is not None and name != study:
-            yield parse_recorded(stored[0], where=name), recorded(name, stored), stored[1]
+        if stored is None or name == study:
+            continue
+        try:
+            found = parse_recorded(stored[0], where=name), recorded(name, stored), stored[1]
+        except SpecError as error:
+            raise StudyError(
+                f"study {study}: what study {name} of the same store still needs can't be told, because the record of "
+                f"its file has faults in this version of ftstab ({'; '.join(error.faults)}); use the version that ran "
+                f"it, or, if it isn't needed any more, move the folder {name} out of the store"
+            ) from None
+        yield found
 
 
 def find_study(argument: str) -> tuple[Study, Path]:

@@ -13,8 +13,17 @@ from ftstab.errors import StudyError
 from ftstab.evaluation.questions import make_questions
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_tokenizer
-from ftstab.results import evaluation_part, find_study, open_results, study_folder
-from ftstab.spec import parse_study
+from ftstab.results import (
+    at_work_elsewhere,
+    evaluation_part,
+    find_study,
+    open_results,
+    planned_elsewhere,
+    study_folder,
+)
+from ftstab.spec import parse_study, study_text
+from ftstab.store import Records
+from ftstab.store.folder import FolderStore
 from tests.lab import Finished
 from tests.tiny import study_dict
 
@@ -83,3 +92,15 @@ def test_what_was_never_run_has_no_results(finished: Finished, tmp_path: Path) -
     path.write_text(yaml.safe_dump(text))
     with pytest.raises(StudyError, match="study other: nothing of it in"):
         open_results(str(path))
+
+
+def test_a_study_beside_it_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    records = Records(FolderStore(tmp_path))
+    text = study_text(parse_study(yaml.safe_dump(study_dict(tmp_path, tmp_path))))
+    records.put_study("mine", "left alone", {})
+    records.put_study("odd", text.replace("keep_weights:", "keep_all_weights:"), {})
+    for read in (planned_elsewhere, at_work_elsewhere):
+        with pytest.raises(
+            StudyError, match=r"study mine: .* study odd .*keep_all_weights: .* folder odd out"
+        ):
+            read(records, "mine")

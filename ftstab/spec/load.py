@@ -39,11 +39,19 @@ _Loader.yaml_implicit_resolvers = {
     first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
+_EXPONENT = (
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$"),
     list("-+0123456789"),
 )
+_Loader.add_implicit_resolver(*_EXPONENT)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around texts that `_Loader` would take for something else, and around those that plain YAML would."""
+
+
+_Dumper.add_implicit_resolver(*_EXPONENT)
 
 
 def load_study(path: str | Path) -> Study:
@@ -61,7 +69,7 @@ def load_parts(path: str | Path) -> Parts:
     Raises:
         SpecError: the file is missing, isn't YAML, or holds no keys of a study.
     """
-    return _parts(_read(Path(path)), where=str(path))
+    return _parts(_yaml(_read(Path(path)), str(path)), where=str(path))
 
 
 def load_judge(path: str | Path) -> JudgeSpec:
@@ -90,10 +98,10 @@ def _read(path: Path) -> str:
         raise SpecError(str(path), [f"can't be read as UTF-8 text: {error}"]) from None
 
 
-def _yaml(text: str, where: str) -> Any:
+def _yaml(text: str, where: str, loader: type[yaml.SafeLoader] = _Loader) -> Any:
     try:
-        # _Loader is a SafeLoader: it makes plain data only.
-        return yaml.load(text, Loader=_Loader)  # noqa: S506
+        # A SafeLoader makes plain data only.
+        return yaml.load(text, Loader=loader)  # noqa: S506
     except yaml.YAMLError as error:
         raise SpecError(where, [f"not valid YAML: {' '.join(str(error).split())}"]) from None
 
@@ -104,32 +112,36 @@ def parse_study(text: str, where: str = "study") -> Study:
     Raises:
         SpecError: the text isn't YAML or has faults (all are listed).
     """
-    parts = _parts(text, where)
-    if parts.faults or parts.study is None:
-        raise SpecError(where, parts.faults)
-    return parts.study
+    return _study(_yaml(text, where), where)
 
 
 def parse_recorded(text: str, where: str) -> Study:
     """Read the file of a study that was run, which `study_text` wrote, maybe in an earlier version of ftstab.
 
-    That version's defaults of a search stand in a grid's file too, where later ones would be faults.
+    That version's defaults of a search stand in a grid's file too, where later ones would be faults; and it left texts
+    such as 1e5 without quotes, which are no numbers here: a fraction that it wrote has a point.
 
     Raises:
         SpecError: as `parse_study`.
     """
-    raw = _yaml(text, where)
+    raw = _yaml(text, where, yaml.SafeLoader)
     if (
         isinstance(raw, dict)
         and isinstance(raw.get("search"), dict)
         and raw["search"].get("method") == "grid"
     ):
-        text = str(yaml.safe_dump(raw | {"search": {"method": "grid"}}, sort_keys=False))
-    return parse_study(text, where)
+        raw = raw | {"search": {"method": "grid"}}
+    return _study(raw, where)
 
 
-def _parts(text: str, where: str) -> Parts:
-    raw = _yaml(text, where)
+def _study(raw: Any, where: str) -> Study:
+    parts = _parts(raw, where)
+    if parts.faults or parts.study is None:
+        raise SpecError(where, parts.faults)
+    return parts.study
+
+
+def _parts(raw: Any, where: str) -> Parts:
     if not isinstance(raw, dict):
         raise SpecError(
             where, ["not a study: the file must hold keys such as `study`, `base`, `data`, `axes`"]
@@ -143,7 +155,7 @@ def _parts(text: str, where: str) -> Parts:
 
 
 def study_text(study: Study) -> str:
-    """The study as YAML with every default, which `parse_study` reads back as an equal study."""
+    """The study as YAML with every default, which `parse_study` and `parse_recorded` read back as an equal study."""
     plain = study.model_dump()
     plain["axes"] = {name: values for name, values in plain["axes"].items() if values is not None}
     plain["training"] = {
@@ -152,7 +164,7 @@ def study_text(study: Study) -> str:
     if None not in (study.axes.of("beta2_half_life") or [study.training.beta2_half_life]):
         # The half-life decides it: both would be a fault.
         plain["training"].pop("adam_beta2", None)
-    return str(yaml.safe_dump(plain, sort_keys=False))
+    return str(yaml.dump(plain, Dumper=_Dumper, sort_keys=False))
 
 
 def _given_twice(raw: dict[str, Any]) -> list[str]:

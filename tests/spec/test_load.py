@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -424,6 +425,33 @@ def test_a_study_comes_back_from_its_text(changes: dict[str, Any]) -> None:
     assert again == study
     assert again.model_dump() == study.model_dump()
     assert study_text(again) == study_text(study)
+
+
+NUMBERLIKE = ["2e-5", "1e3", "1e5", "12345e67", "1.e3", "010", "0x1F", "1_000", "1:30", "3.5", "-7"]
+OTHERLIKE = ["2024-01-01", "yes", "null", ".inf", "<<", "=", "# no", "a: b", "- a", "&a", "*a", " a ", ""]
+
+
+@pytest.mark.parametrize("text", [*NUMBERLIKE, *OTHERLIKE])
+def test_a_text_that_looks_like_something_else_comes_back_as_text(text: str) -> None:
+    changes: dict[str, Any] = {
+        "base": {"model": "m", "revision": text},
+        "data": {"train": {"location": "x.csv", "where": {"label": text, text: "x"}}},
+        "template": {"system_prompt": text},
+    }
+    if text[:1].isdigit() and ":" not in text:
+        changes |= {"study": text, "arms": {text: {"strength": "steps"}}}
+    study = parse_study(json.dumps(SMALL | changes))
+    assert study.base.revision == text
+    assert parse_study(study_text(study)) == study
+    assert parse_recorded(study_text(study), "recorded") == study
+
+
+@pytest.mark.parametrize("text", ["2e-5", "1e3", "2024-01-01"])
+def test_a_text_that_was_recorded_without_its_quotes_is_still_read(text: str) -> None:
+    """PyYAML alone leaves them out where it sees no number itself."""
+    study = parse_study(_text(study="x" + text)).model_copy(update={"study": text})
+    recorded = yaml.safe_dump(study.model_dump(exclude={"axes"}) | {"axes": {"steps": [5]}})
+    assert parse_recorded(recorded, "recorded") == study
 
 
 def test_a_recorded_grid_is_read_whatever_the_defaults_of_a_search_were() -> None:
