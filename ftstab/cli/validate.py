@@ -29,6 +29,8 @@ from ftstab.training.posthoc import check_posthoc
 
 T = TypeVar("T")
 _ALIGN = ("data", "ordinary", "lookalikes")
+_PLANNED = ("training", "axes", "seeds", "posthoc", "arms", "settings", "search")
+"""What decides which settings a study has."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class _Checks:
     def all(self) -> None:
         """Check everything that can be checked."""
         study, base_dir = self.study, self.base_dir
-        self.attempt("stopping", ("stopping", "constraints"), lambda: stopping_rule(study))
+        self.attempt("stopping", ("stopping", "constraints", *_PLANNED), lambda: stopping_rule(study))
         self.attempt("posthoc", ("posthoc", "axes", "training"), lambda: check_posthoc(study))
         self.notes += self.attempt("axes.steps", ("axes", "training"), lambda: schedule_remarks(study)) or []
         known = self.attempt(
@@ -180,8 +182,10 @@ class _Checks:
             for where in [f"base.align.{name}" for name in _ALIGN if f"base.align.{name}" in learned]:
                 read = partial(plain.encode_all, learned[where], align.max_length, where)
                 self.attempt(where, ("base.align.max_length",), read)
-        if not can_ask or any(fault.startswith(("evaluation", "stopping")) for fault in self.faults):
+        if not can_ask or any(fault.startswith("evaluation") for fault in self.faults):
             return
+        # How long a prompt is doesn't depend on when asking ends.
+        asked = study.model_copy(update={"stopping": None})
         halves: dict[Half, str] = {"search": "evaluation"}
         if study.evaluation.split.confirm > 0:
             # Nothing but a confirmation asks it, and that is late to find out.
@@ -189,6 +193,6 @@ class _Checks:
         for half, where in halves.items():
             self.attempt(
                 where,
-                ("evaluation", "training.max_length", "stopping", "constraints", "search"),
-                partial(make_questions, study, base_dir, chat, half),
+                ("evaluation", "training.max_length"),
+                partial(make_questions, asked, base_dir, chat, half),
             )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ftstab.errors import SpecError, nearest
 from ftstab.spec.faults import fault_line
 from ftstab.spec.judges import JudgeFile, JudgeSpec
-from ftstab.spec.parts import Parts, without_faults
+from ftstab.spec.parts import Parts, fault_places, without_faults
 from ftstab.spec.study import Study
 
 
@@ -146,12 +146,13 @@ def _parts(raw: Any, where: str) -> Parts:
         raise SpecError(
             where, ["not a study: the file must hold keys such as `study`, `base`, `data`, `axes`"]
         )
-    faults = _given_twice(raw)
+    twice = _given_twice(raw)
     try:
         study = Study.model_validate(raw)
     except ValidationError as error:
-        return without_faults(raw, [*faults, *(fault_line(e, raw, Study) for e in error.errors())])
-    return Parts(study, (*faults, *study.check()))
+        return without_faults(raw, [*twice, *(fault_line(e, raw, Study) for e in error.errors())], twice)
+    faults = (*twice, *study.check())
+    return Parts(study, faults, tuple(fault_places(faults)))
 
 
 def study_text(study: Study) -> str:

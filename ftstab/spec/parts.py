@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Parts:
     Attributes:
         study: the study; without what is at fault, and None where nothing can be made of the rest.
         faults: one line per fault of the file itself.
-        at: places that were left out.
+        at: places at fault: what was left out, and what validates by itself but not beside the rest.
     """
 
     study: Study | None
@@ -38,23 +38,31 @@ class Parts:
     at: tuple[tuple[int | str, ...], ...] = ()
 
     def holds(self, path: str) -> bool:
-        """Whether ``path`` is as the file says: nothing was left out there, above or below."""
+        """Whether ``path`` is as the file says: nothing is at fault there, above or below."""
         wanted = path.split(".")
         return not any(all(str(a) == b for a, b in zip(left, wanted, strict=False)) for left in self.at)
 
 
-def without_faults(raw: dict[str, Any], faults: Sequence[str]) -> Parts:
+def fault_places(faults: Iterable[str]) -> list[tuple[int | str, ...]]:
+    """Return the places of faults as `Study.check` gives them: the dotted path that each begins with."""
+    return [tuple(fault.partition(":")[0].split(".")) for fault in faults]
+
+
+def without_faults(raw: dict[str, Any], faults: Sequence[str], beside: Sequence[str] = ()) -> Parts:
     """Return the study in ``raw``, which doesn't validate, without what is at fault.
 
     Args:
         raw: the file.
         faults: what is wrong with it.
+        beside: those of them that are between parts which validate.
     """
     left = copy.deepcopy(raw)
-    at: list[tuple[int | str, ...]] = []
+    at = fault_places(beside)
     for _ in range(_ROUNDS):
         try:
-            return Parts(Study.model_validate(left), tuple(faults), tuple(at))
+            study = Study.model_validate(left)
+            # Not told, for what was left out may be their cause; but nothing may rest on what they are about.
+            return Parts(study, tuple(faults), (*at, *fault_places(study.check())))
         except ValidationError as error:
             found = {tuple(place(e["loc"], left, e["type"])): e["type"] for e in error.errors()}
         at += found

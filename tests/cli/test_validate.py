@@ -148,6 +148,46 @@ def test_lengths_are_checked_beside_other_faults(lab: Lab) -> None:
     ]
 
 
+NO_LIMIT = "stopping.limits"
+MAX = {"harmful_response": {"max": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "at"),
+    [
+        ({"stopping": {}}, [NO_LIMIT]),
+        ({"stopping": {"limits": []}, "constraints": MAX}, [NO_LIMIT]),
+        ({"stopping": {"limits": ["over_refusal"]}, "constraints": MAX}, [NO_LIMIT]),
+        ({"stopping": {}, "constraints": {"harmful_response": {}}}, ["constraints.harmful_response"]),
+        # What contradicts the rest isn't told beside what is no value at all, but nothing rests on it either.
+        ({"stopping": {}, "resources": {"launcher": "slurm"}}, ["resources.launcher"]),
+        # A grid can't count the settings of a range, which share the error rate.
+        (
+            {
+                "stopping": {},
+                "constraints": MAX,
+                "axes": {"steps": [2], "learning_rate": {"low": 1e-5, "high": 1e-3, "scale": "log"}},
+            },
+            ["axes.learning_rate"],
+        ),
+        # The profiles of 4,999 copies would be factored for minutes.
+        (
+            {"posthoc": {"decays": [0.9], "every": 1}, "axes": {"steps": [5000], "ema_decay": [0.9, 0.99]}},
+            ["posthoc.every"],
+        ),
+    ],
+    ids=str,
+)
+def test_nothing_rests_on_parts_that_contradict_each_other(
+    lab: Lab, changes: dict[str, Any], at: list[str]
+) -> None:
+    rows(lab.folder / "prompts.jsonl", 20, 400)
+    study = lab.study("odd", evaluation={"harmful": {"benchmark": "prompts.jsonl"}}, **changes)
+    found = [fault.partition(": ")[0] for fault in faults(cli("validate", study))]
+    # When asking ends is no matter to whether the prompts fit the model.
+    assert found == [*at, "evaluation.harmful", "evaluation, confirmation half"]
+
+
 @pytest.mark.parametrize(
     ("change", "at"),
     [
