@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 UNSHOWN = "not_shown"
 """Type of a fault whose value may hold a secret, so that no message shows it."""
 
+MOST = 10**9
+"""Most steps, rows of a batch, tokens or ranks that training takes: a larger number is a slip of the hand."""
+
 
 class Closed(BaseModel):
     """A section that refuses unknown keys and doesn't convert types, so that a typing error is never silent."""

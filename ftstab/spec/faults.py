@@ -54,10 +54,7 @@ def place(loc: tuple[int | str, ...], raw: Any, kind: str) -> list[int | str]:
 
 
 def _short(value: Any) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except ValueError:  # an alias inside its own anchor
-        text = repr(value)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

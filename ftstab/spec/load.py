@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +16,63 @@ from ftstab.spec.judges import JudgeFile, JudgeSpec
 from ftstab.spec.parts import Parts, fault_places, without_faults
 from ftstab.spec.study import Study
 
+_MOST, _DEEPEST, _LARGEST = 100_000, 100, 2**63 - 1
+_TOO_DEEP = f"nested more than {_DEEPEST} deep, or in itself by an alias"
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its two surprises: `1e-4` is a number, and a key given twice is an error."""
+    """YAML without its surprises: `1e-4` is a number, a key given twice is an error, and so, with its place, is what no
+    study file needs: more values than fit one, aliases that multiply them, whole numbers of more than 64 bits."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        try:
+            whole = super().get_single_node()
+        except RecursionError:
+            raise _error(_TOO_DEEP, self.get_mark()) from None
+        # Every alias counts as often as it stands: what reads the study follows each of them anew.
+        open_nodes, count = [(whole, 0)] if whole is not None else [], 0
+        while open_nodes:
+            node, depth = open_nodes.pop()
+            count += 1
+            if depth > _DEEPEST:
+                raise _error(_TOO_DEEP, node.start_mark)
+            if count > _MOST:
+                raise _error(f"it holds more than {_MOST:,} values, aliases written out", node.start_mark)
+            if isinstance(node, yaml.MappingNode):
+                open_nodes += [(inner, depth + 1) for pair in node.value for inner in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                open_nodes += [(inner, depth + 1) for inner in node.value]
+        return whole
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            found = super().construct_object(node, deep=deep)
+        except (ArithmeticError, AttributeError, LookupError, ValueError):  # PyYAML's own conversions
+            said = f"{reprlib.repr(node.value)} can't be read as {node.tag.rpartition(':')[2]}"
+            raise _error(f"{said}; a text stands in quotes", node.start_mark) from None
+        if isinstance(found, int) and abs(found) > _LARGEST:
+            raise _error(f"{reprlib.repr(node.value)} has more than 64 bits", node.start_mark)
+        return found
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise _error(
+                    "merge keys (<<) aren't read; write the keys that it would bring out here",
+                    key_node.start_mark,
+                )
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} is not a text", problem_mark=key_node.start_mark
-                )
+                raise _error(f"key {key!r} is not a text", key_node.start_mark)
             if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
+                raise _error(f"key {key!r} stands twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _error(problem: str, at: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=at)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -103,7 +143,7 @@ def _yaml(text: str, where: str, loader: type[yaml.SafeLoader] = _Loader) -> Any
         # A SafeLoader makes plain data only.
         return yaml.load(text, Loader=loader)  # noqa: S506
     except yaml.YAMLError as error:
-        raise SpecError(where, [f"not valid YAML: {' '.join(str(error).split())}"]) from None
+        raise SpecError(where, [f"not usable YAML: {' '.join(str(error).split())}"]) from None
 
 
 def parse_study(text: str, where: str = "study") -> Study:

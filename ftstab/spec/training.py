@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, create_model
 
-from ftstab.spec.closed import Closed
+from ftstab.spec.closed import MOST, Closed
 from ftstab.spec.search import Range
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -25,13 +25,13 @@ class Training(Closed):
     """AdamW on float32 master weights."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     """Peak learning rate."""
-    batch_size: Annotated[int, Field(ge=1)] = 8
+    batch_size: Annotated[int, Field(ge=1, le=MOST)] = 8
     """Effective batch: rows per optimizer update."""
-    micro_batch_size: Annotated[int, Field(ge=1)] = 8
+    micro_batch_size: Annotated[int, Field(ge=1, le=MOST)] = 8
     """Rows per forward and backward pass; the effective batch is accumulated from these."""
     schedule: Literal["constant", "cosine", "linear", "warmup_stable_decay"] = "constant"
     """Learning rate over the steps.  Only `constant` (with or without warm-up) leaves steps a free axis."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Annotated[int, Field(ge=0, le=MOST)] = 0
     """Linear warm-up, in optimizer steps."""
     decay_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the steps in which `warmup_stable_decay` falls linearly to 0."""
@@ -65,15 +65,15 @@ class Training(Closed):
     """... and for the tokens two to five."""
     mix_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of the rows that are trained on which is taken from `data.mix`."""
-    max_length: Annotated[int, Field(ge=8)] = 512
+    max_length: Annotated[int, Field(ge=8, le=MOST)] = 512
     """Longest training row in tokens; longer answers are cut, rows whose prompt alone is longer are left out."""
     ema_mode: Literal["shadow", "feedback"] = "shadow"
     """`shadow`: averages are only evaluated, and `ema_decay` is a free axis.  `feedback`: training goes on from
     the average, and every `ema_decay` is its own trajectory."""
-    ema_every: Annotated[int, Field(ge=1)] = 1
+    ema_every: Annotated[int, Field(ge=1, le=MOST)] = 1
     """`feedback` only: the average is taken and fed back every so many steps (1: a smaller learning rate;
     k: Lookahead)."""
-    lora_r: Annotated[int, Field(ge=1)] = 8
+    lora_r: Annotated[int, Field(ge=1, le=MOST)] = 8
     """LoRA rank."""
     lora_alpha: Annotated[float, Field(gt=0)] = 16.0
     """LoRA scale: the product is multiplied by alpha / r."""
@@ -166,7 +166,7 @@ def _axis_fields() -> dict[str, Any]:
 class _FreeAxes(Closed):
     """The axes of a study.  Fields of `training` are trained; the others are read off one trajectory."""
 
-    steps: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+    steps: Annotated[list[Annotated[int, Field(ge=1, le=MOST)]], Field(min_length=1)]
     """Optimizer steps after which a setting is read."""
     ema_decay: Annotated[list[Decay], Field(min_length=1)] | None = None
     """Decays of the exponential average; 0: the last weights."""

@@ -186,7 +186,7 @@ def test_a_file_that_is_not_there_or_no_study(lab: Lab, command: str) -> None:
         cli(command, lab.folder / "quikstart.yaml"), "no such file", "did you mean 'quickstart.yaml'?", code=2
     )
     (lab.folder / "text.yaml").write_text("a: [b")
-    refused(cli(command, lab.folder / "text.yaml"), "not valid YAML")
+    refused(cli(command, lab.folder / "text.yaml"), "not usable YAML")
     (lab.folder / "blank.yaml").write_text("")
     refused(cli(command, lab.folder / "blank.yaml"), "not a study")
     (lab.folder / "folder").mkdir()

@@ -116,7 +116,7 @@ def test_a_file_holds_one_judge(tmp_path: Path):
         "modle: unknown key (did you mean 'model'?); known here: api_key_env"
     )
     path.write_text("[")
-    with pytest.raises(SpecError, match="not valid YAML"):
+    with pytest.raises(SpecError, match="not usable YAML"):
         load_judge(path)
     with pytest.raises(SpecError, match=r"no such file \(did you mean 'judge\.yaml'\?\)"):
         load_judge(tmp_path / "judg.yaml")

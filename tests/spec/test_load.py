@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -322,7 +323,7 @@ def test_a_key_must_be_text(key: str) -> None:
     ],
 )
 def test_what_isnt_yaml_says_so(text: str) -> None:
-    assert _fault(text).startswith("not valid YAML: ")
+    assert _fault(text).startswith("not usable YAML: ")
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "- study\n", "study", "5", "null"])
@@ -330,8 +331,59 @@ def test_what_is_no_mapping_is_no_study(text: str) -> None:
     assert _fault(text).startswith("not a study")
 
 
-def test_an_alias_inside_its_own_anchor_is_an_error_and_no_crash() -> None:
-    assert _fault(_text() + "training: &x {learning_rate: *x}\n").startswith("training.learning_rate: given")
+BOMB = "[&a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], " + ", ".join(
+    f"&{name} [{', '.join(['*' + before] * 10)}]" for before, name in itertools.pairwise("abcdef")
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("[0x_]", "'0x_' can't be read as int"),
+        ("[!!int abc]", "'abc' can't be read as int"),
+        ("[!!bool abc]", "'abc' can't be read as bool"),
+        ("[!!timestamp abc]", "'abc' can't be read as timestamp"),
+        ("[!!timestamp 2024-99-99]", "can't be read as timestamp"),
+        (f"[{'9' * 5000}]", "can't be read as int"),
+        (f"[{'9' * 400}]", "has more than 64 bits"),
+        (f"[0x{'f' * 5000}]", "has more than 64 bits"),
+        ("!!map [a]", "expected a mapping node"),
+        ("[" * 120 + "]" * 120, "nested more than 100 deep"),
+        ("[" * 3000 + "]" * 3000, "nested more than 100 deep"),
+        ("&x [*x]", "in itself by an alias"),
+        ("&x {low: *x}", "in itself by an alias"),
+        ("{<<: {low: 1}}", "merge keys (<<) aren't read; write the keys"),
+        (BOMB + "]", "more than 100,000 values, aliases written out"),
+    ],
+    ids=lambda x: str(x)[:20],
+)
+def test_what_no_study_file_needs_is_an_error_with_its_place(value: str, said: str) -> None:
+    text = f"study: s\nbase: {{model: m}}\ndata: {{train: x}}\naxes: {{steps: [5], batch_size: {value}}}\n"
+    fault = _fault(text)
+    assert fault.startswith("not usable YAML: ")
+    assert said in fault
+    assert "line 4, column" in fault
+    assert len(fault) < 400
+
+
+def test_an_alias_may_stand_for_the_same_values() -> None:
+    values = "axes: {steps: &some [5, 10], batch_size: *some}\n"
+    study = parse_study(_text().replace("axes:\n  steps:\n  - 5\n", values))
+    assert study.axes.of("batch_size") == [5, 10]
+
+
+@pytest.mark.parametrize("name", ["steps", "batch_size", "warmup_steps", "max_length", "lora_r"])
+def test_a_number_beyond_all_sense_is_a_fault(name: str) -> None:
+    assert _fault(_text(axes={"steps": [5]} | {name: [10**9 + 1]})).startswith(
+        f"axes.{name}.0: given 1000000001; "
+    )
+
+
+def test_the_end_of_a_range_has_the_same_limit() -> None:
+    drawn = {"search": {"method": "optuna", "budget": {"trajectories": 4}}}
+    ranged = {"low": 1, "high": 1e308, "scale": "linear"}
+    fault = _fault(_text(axes={"steps": [5], "batch_size": ranged}, **drawn))
+    assert fault.startswith("axes.batch_size: given 1e+308 as an end; ")
 
 
 def test_dates_stay_text() -> None:

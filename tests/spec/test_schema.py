@@ -108,7 +108,7 @@ def test_the_text_says_what_is_required_and_what_is_allowed() -> None:
         "base:  # section Base (required)",
         '  schedule: "constant"  # constant | cosine | linear | warmup_stable_decay',
         "  learning_rate: 2e-05  # number > 0",
-        "  steps:  # required; list of integer >= 1",
+        "  steps:  # required; list of integer >= 1 <= 1000000000",
         "  ema_decay: null  # list of number >= 0 < 1 or null",
         "  averaging:  # list, each entry: section AveragingSpec (default: null)",
         '    data:  # section Source (default: "builtin:refusals")',
