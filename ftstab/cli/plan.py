@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,15 +14,15 @@ from ftstab.errors import NotHereError, StoreError
 from ftstab.models.align import start_key
 from ftstab.models.source import identify
 from ftstab.plan import Point, axis_freedoms, estimate, study_plan
-from ftstab.plan.hardware import GB, GPUS
+from ftstab.plan.hardware import GB, GPUS, workers_on
 from ftstab.plan.memory import Room
 from ftstab.plan.sizes import size_of
 from ftstab.plan.workload import row_tokens, workload
 from ftstab.results import about_now, asked_points, evaluation_part, gather, recorded
-from ftstab.running.environment import available_cpus, main_memory
+from ftstab.running.environment import available_cpus, available_gpus, cluster_address, main_memory
 from ftstab.running.progress import clock
 from ftstab.search import expected_points
-from ftstab.spec import Study
+from ftstab.spec import Resources, Study
 from ftstab.store import Records, open_store
 from ftstab.training.posthoc import check_posthoc
 
@@ -45,7 +44,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
     before = _Before() if data is None else _before(study, base, data.hash)
     points = [] if study.search.method == "grid" else expected_points(study, before.asked)
     plan = study_plan(study, base, "unknown" if data is None else data.hash, before.done, points)
-    workers = study.resources.workers or max(1, available_cpus() // study.resources.cpus_per_trajectory)
+    crew = _crew(study.resources)
     training_rows = sum(len(rows.rows) for rows in data.sets.values()) if data else None
     asked = replace(
         asked,
@@ -74,7 +73,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
         "choice_rows_per_setting": asked.choice_rows,
         "held_out_rows_per_setting": asked.held_out_rows,
         "axes": [asdict(axis) for axis in axis_freedoms(study)],
-        "workers": workers,
+        "workers": crew.workers,
         "start_model": {
             "base": identity.key,
             "resolved": identity.resolved,
@@ -82,14 +81,53 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
         },
         "training_rows": training_rows,
         "left_out_rows": data.left_out if data else {},
-        "assumed": [*assumed, *asked.assumed],
+        "assumed": [*assumed, *asked.assumed, *crew.assumed],
         "posthoc": posthoc_report(study, plan, size and size.parameters),
         "trajectories_untrained": len(untrained),
-        "cost": estimate(study, plan, size, asked, workers, _room(study, workers)).as_dict(),
+        "cost": estimate(study, plan, size, asked, crew.workers, _room(study, crew)).as_dict(),
     }
 
 
-def _room(study: Study, workers: int) -> Room | None:
+class _Crew(NamedTuple):
+    """Who will do the work.
+
+    Attributes:
+        workers: trajectories at a time.
+        here: whether they run on this machine.
+        assumed: what had to be assumed about them.
+    """
+
+    workers: int
+    here: bool = True
+    assumed: tuple[str, ...] = ()
+
+
+def _crew(resources: Resources) -> _Crew:
+    """What `ftstab run` starts on this machine, or what the study file asks for where it must run on another."""
+    share, wanted = resources.gpus_per_trajectory, resources.workers
+    cpus, gpus = available_cpus(), available_gpus() if share else 0
+    workers = workers_on(resources, cpus, gpus)
+    if address := cluster_address(resources):
+        elsewhere = f"the Ray cluster at {address} isn't asked what it has"
+    elif not workers:
+        needs, has = f"{resources.cpus_per_trajectory} CPU(s)", f"{cpus}"
+        if share:
+            needs, has = f"{needs} and {share:g} GPU(s)", f"{has} and {gpus}"
+        elsewhere = f"a worker needs {needs}, this machine has {has}, so `ftstab run` refuses it here"
+    elif resources.launcher == "ray" and wanted is not None and wanted > workers:
+        return _Crew(
+            workers, assumed=(f"resources.workers: {wanted}, but this machine has room for {workers}",)
+        )
+    else:
+        return _Crew(workers)
+    workers = wanted or (int(1 / share) if 0 < share < 1 else 1)
+    why = "as `resources.workers` says" if wanted else "`resources.workers` gives no number"
+    if not wanted and workers > 1:
+        why = f"those that share one GPU; {why}"
+    return _Crew(workers, False, (f"resources: {elsewhere}; {workers} worker(s) counted ({why})",))
+
+
+def _room(study: Study, crew: _Crew) -> Room | None:
     """The memory that one trajectory may take; None where nothing is known of the machine that it will run on."""
     resources = study.resources
     share = min(1.0, resources.gpus_per_trajectory)
@@ -106,9 +144,11 @@ def _room(study: Study, workers: int) -> Room | None:
         found = torch.cuda.get_device_properties(0)
         return Room(round(share * found.total_memory), f"{of}the {found.name} here", True)
     whole = main_memory()
-    if whole is None or resources.ray_address or os.environ.get("RAY_ADDRESS"):
+    if whole is None or not crew.here:
         return None
-    return Room(whole // workers, f"main memory of this machine, shared by {workers} worker(s)", False)
+    return Room(
+        whole // crew.workers, f"main memory of this machine, shared by {crew.workers} worker(s)", False
+    )
 
 
 class _Before(NamedTuple):

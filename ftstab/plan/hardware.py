@@ -59,6 +59,18 @@ GPUS: dict[GpuName, Gpu] = {
 """Data sheets of NVIDIA and AMD, in order of memory."""
 
 
+def workers_on(resources: Resources, cpus: float, gpus: float) -> int:
+    """Return how many trajectories run at a time on so many CPUs and GPUs; 0 where there is no room for one."""
+    if resources.launcher == "inprocess":
+        return 1
+    fit = int(cpus // resources.cpus_per_trajectory)
+    share = resources.gpus_per_trajectory
+    if share:
+        # Several share a GPU, but none has parts of two.
+        fit = min(fit, int(gpus) * int(1 / share) if share < 1 else int(gpus // share))
+    return min(fit, resources.workers or fit)
+
+
 class Speed(NamedTuple):
     """Tokens a second of one trajectory: trained, answered (new ones), read."""
 

@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from ftstab.spec import Resources
+
 PACKAGES = ("ftstab", "torch", "transformers", "peft", "numpy", "tokenizers", "safetensors")
 
 
@@ -58,3 +60,17 @@ def main_memory() -> int | None:
 def available_cpus() -> int:
     """CPUs that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_gpus() -> int:
+    """GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def cluster_address(resources: Resources) -> str | None:
+    """Where the Ray cluster is that a study runs on; None where it makes do with this machine."""
+    if resources.launcher == "inprocess":
+        return None
+    return resources.ray_address or os.environ.get("RAY_ADDRESS") or None

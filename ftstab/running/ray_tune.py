@@ -17,7 +17,8 @@ from ray.tune.search import Searcher
 
 from ftstab.errors import FtstabError, StudyError, first_line
 from ftstab.plan import Job
-from ftstab.running.environment import available_cpus
+from ftstab.plan.hardware import workers_on
+from ftstab.running.environment import available_cpus, cluster_address
 from ftstab.running.launcher import Context, Event, JobSource
 from ftstab.spec import Resources
 
@@ -66,14 +67,10 @@ class RayLauncher:
 
     def workers(self, cluster: dict[str, float]) -> int:
         """Trajectories at a time."""
-        r = self.resources
-        fit = int(cluster.get("CPU", 0) // r.cpus_per_trajectory)
-        if r.gpus_per_trajectory:
-            fit = min(fit, int(cluster.get("GPU", 0) // r.gpus_per_trajectory))
-        return min(fit, r.workers or fit)
+        return workers_on(self.resources, cluster.get("CPU", 0), cluster.get("GPU", 0))
 
     def _connect(self) -> None:
-        address = self.resources.ray_address or os.environ.get("RAY_ADDRESS")
+        address = cluster_address(self.resources)
         try:
             if address:
                 _try(address)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ftstab.cli import plan
 from tests.lab import Finished, Lab, cli
 
 
@@ -81,3 +83,72 @@ def test_what_a_study_of_a_folder_lacks(finished: Finished, tmp_path: Path) -> N
     done = cli("plan", study)
     assert "settings              12, 8 done" in done.out
     assert "estimate" in done.out
+
+
+CLUSTER = "resources: the Ray cluster at head:6379 isn't asked what it has; "
+
+
+@pytest.mark.parametrize(
+    ("resources", "gpus", "workers", "said"),
+    [
+        ({}, 0, 2, None),
+        ({"launcher": "inprocess", "ray_address": "head:6379"}, 0, 1, None),
+        ({"gpus_per_trajectory": 1}, 1, 1, None),
+        ({"workers": 64}, 0, 2, "resources.workers: 64, but this machine has room for 2"),
+        (
+            {"cpus_per_trajectory": 64},
+            0,
+            1,
+            "resources: a worker needs 64 CPU(s), this machine has 2, so `ftstab run` refuses it here; 1 worker(s) "
+            "counted (`resources.workers` gives no number)",
+        ),
+        # A study for a machine with GPUs, planned on a laptop.
+        (
+            {"gpus_per_trajectory": 1, "gpu": "H100-80GB", "cpus_per_trajectory": 8, "workers": 8},
+            0,
+            8,
+            "resources: a worker needs 8 CPU(s) and 1 GPU(s), this machine has 2 and 0, so `ftstab run` refuses it "
+            "here; 8 worker(s) counted (as `resources.workers` says)",
+        ),
+        (
+            {"gpus_per_trajectory": 0.16, "gpu": "H100-80GB"},
+            0,
+            6,
+            "resources: a worker needs 1 CPU(s) and 0.16 GPU(s), this machine has 2 and 0, so `ftstab run` refuses it "
+            "here; 6 worker(s) counted (those that share one GPU; `resources.workers` gives no number)",
+        ),
+        (
+            {"ray_address": "head:6379"},
+            0,
+            1,
+            f"{CLUSTER}1 worker(s) counted (`resources.workers` gives no number)",
+        ),
+        (
+            {"ray_address": "head:6379", "workers": 40},
+            0,
+            40,
+            f"{CLUSTER}40 worker(s) counted (as `resources.workers` says)",
+        ),
+    ],
+)
+def test_time_is_shared_by_the_workers_that_there_will_be(
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    resources: dict[str, Any],
+    gpus: int,
+    workers: int,
+    said: str | None,
+) -> None:
+    monkeypatch.setattr(plan, "available_cpus", lambda: 2)
+    monkeypatch.setattr(plan, "available_gpus", lambda: gpus)
+    study = lab.study("crew", resources={"launcher": "ray"} | resources)
+    text = cli("plan", study)
+    assert text.code == 0, text.err
+    assert f" with {workers} worker(s)" in line(text.out, "time")
+    found = cli("plan", study, "--json").json
+    assert found["workers"] == workers
+    assert found["assumed"] == ([] if said is None else [said])
+    assert (said is None) is ("note: resources" not in text.out)
+    if "gpus_per_trajectory" not in resources:
+        # Nobody knows the memory of another machine.
+        assert (found["cost"]["fit"] is None) is (said is not None and "counted" in said)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from ftstab.plan import Calls, Cost, Workload, estimate, longest_first, study_plan
+from ftstab.plan.hardware import workers_on
 from ftstab.plan.memory import shadows
 from ftstab.plan.sizes import Size
+from ftstab.spec import Resources
 from tests.plan.material import only, study
 
 MILLIONS = 135_000_000
@@ -94,6 +96,33 @@ def test_workers_share_the_jobs_and_no_more() -> None:
     assert alone is not None
     assert _cost(workers=2).wall_seconds == pytest.approx(alone / 2)
     assert _cost(workers=50).wall_seconds == pytest.approx(alone / 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "cpus", "gpus", "workers"),
+    [
+        ({}, 4, 0, 4),
+        ({"cpus_per_trajectory": 3}, 8, 0, 2),
+        ({"cpus_per_trajectory": 64}, 2, 8, 0),
+        ({"workers": 64}, 2, 0, 2),
+        ({"workers": 1}, 2, 0, 1),
+        ({"launcher": "inprocess", "workers": 2}, 8, 0, 1),
+        ({"gpus_per_trajectory": 1}, 2, 1, 1),
+        ({"gpus_per_trajectory": 1}, 16, 0, 0),
+        ({"gpus_per_trajectory": 2}, 16, 5, 2),
+        ({"gpus_per_trajectory": 0.16}, 16, 1, 6),
+        ({"gpus_per_trajectory": 0.16}, 4, 1, 4),
+        # 1 // 0.2 and 1 // 0.1 are 4 and 9 in floating point.
+        ({"gpus_per_trajectory": 0.2}, 16, 1, 5),
+        ({"gpus_per_trajectory": 0.1}, 16, 1, 10),
+        # None lies on two GPUs, each with 0.4 left.
+        ({"gpus_per_trajectory": 0.6}, 16, 2, 2),
+    ],
+)
+def test_as_many_workers_as_there_is_room_for(
+    asked: dict[str, Any], cpus: int, gpus: int, workers: int
+) -> None:
+    assert workers_on(Resources(**asked), cpus, gpus) == workers
 
 
 def test_what_is_done_costs_nothing() -> None:
