@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 misuse: an option, an argument or a name that is
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, get_args
@@ -33,6 +34,10 @@ _TYPER_INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; errors that ftstab raises on purpose are printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or pipe that isn't UTF-8 lacks some of the characters that tables and file names hold.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(_with_number(sys.argv[1:], "--frontier-seeds"), standalone_mode=True)
     except InterruptedStudyError as stop:
