@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ftstab.cli.naming import SHORT, WIDE
+from ftstab.cli.naming import WIDE, Listed, listing
 from ftstab.constraints import other_constraints, pick_limit
 from ftstab.demonstrations import apart, undemonstrated
 from ftstab.errors import FtstabError
@@ -17,6 +18,7 @@ from ftstab.frontier import FrontierRow, frontier_rows, numbers, start_row, summ
 from ftstab.frontier_classes import FrontierClass
 from ftstab.frontier_row import as_plain
 from ftstab.judging.correction import Corrected
+from ftstab.judging.judged import START
 from ftstab.judging.study import Correction, correction
 from ftstab.judging.wording import corrected_words, correction_text
 from ftstab.outcome import Counts
@@ -42,6 +44,8 @@ from ftstab.wording import (
 
 _SIGNS: dict[FrontierClass | None, str] = {"surely on": "+", "surely not": "-"}
 """Classes beside a setting's number; the others have none."""
+_REASON_WIDTH = 20
+"""Characters in a line of the reason why a setting has no numbers."""
 
 
 def frontier_json(results: Results) -> dict[str, Any]:
@@ -108,7 +112,10 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
     first = start_row(start, study)
     summary = summarise(rows)
     wide = console.width >= WIDE
-    console.print(_table(first, [row for row in rows if whole or row.on_frontier], by_key, wide))
+    found = {o.key: o for o in (start, *results.outcomes)}
+    listed = [row for row in rows if whole or row.on_frontier]
+    lines = [Listed(found[row.key], row, _mark(row, by_key)) for row in (first, *listed)]
+    console.print(_table(console, lines, wide))
     console.print(_legend(first, wide, other_constraints(study)), highlight=False)
     if classes is not None and first.utility is not None:
         text = " ".join(classes_text(classes, first.utility.metric, shares=wide))
@@ -127,7 +134,6 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
             console.print(shown(text), highlight=False)
     if (errors := correction(results)) is not None and errors.labellers:
         if errors.rates:
-            listed = [row for row in rows if whole or row.on_frontier]
             console.print(_corrected_table(errors, first, listed, by_key))
         console.print(shown(" ".join(correction_text(errors))), highlight=False)
     if (asked := results.searched(rows)) is not None:
@@ -138,27 +144,28 @@ def print_frontier(console: Console, results: Results, whole: bool) -> None:
         console.print(shown(demonstration), highlight=False)
 
 
-def _table(start: FrontierRow, rows: Sequence[FrontierRow], by_key: Mapping[str, int], wide: bool) -> Table:
+def _table(console: Console, lines: Sequence[Listed], wide: bool) -> Table:
     """One line per setting, the start first; without ``wide`` what fits 80 columns."""
+    start = lines[0].row
     assert start.rate is not None
     assert start.utility is not None
-    names = rows[0].varied if rows else ()
-    table = Table(box=None, padding=(0, 2, 0, 0) if wide else (0, 1, 0, 0), header_style="bold")
-    table.add_column("", no_wrap=True)
-    for name in names:
-        table.add_column(SHORT.get(name, name.replace("_", " ")), justify="right")
-    table.add_column(f"{HIT_WORDS[start.rate.name]}, %", justify="right", no_wrap=True)
+    columns = [f"{HIT_WORDS[start.rate.name]}, %", f"gain, {GAIN_UNITS[start.utility.metric]}"]
     if wide:
-        table.add_column("n (I, U)", justify="right", no_wrap=True)
-    table.add_column(f"gain, {GAIN_UNITS[start.utility.metric]}", justify="right", no_wrap=True)
-    table.add_column("over-refusal, %" if wide else "over-\nref.", justify="right", no_wrap=True)
+        columns.insert(1, "n (I, U)")
+    over = start.over_refusal is not None
+    if over:
+        columns.append("over-refusal, %" if wide else "over-\nref.")
     if wide:
-        table.add_column("on start, %", justify="right", no_wrap=True)
-        table.add_column("half-life", justify="right", no_wrap=True)
-        table.add_column("share, %", justify="right", no_wrap=True)
-    for row in (start, *rows):
-        table.add_row(*_cells(row, names, by_key, wide), end_section=row.start)
-    return table
+        columns += ["on start, %", "half-life", "share, %"]
+    return listing(console, lines, columns, lambda line: _cells(line.row, wide, over))
+
+
+def _mark(row: FrontierRow, by_key: Mapping[str, int]) -> str:
+    """What names a setting, and how it stands to the frontier and the constraints."""
+    if row.start:
+        return START
+    sign, broken = _SIGNS.get(row.frontier_class, ""), "x" if row.violated else ""
+    return f"{by_key[row.key]}{'*' if row.on_frontier else ''}{sign}{broken}"
 
 
 def _corrected_table(
@@ -184,31 +191,27 @@ def _percent(rate: Counts | Corrected) -> str:
     return f"{value} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
 
 
-def _cells(row: FrontierRow, names: Sequence[str], by_key: Mapping[str, int], wide: bool) -> list[str]:
-    sign = _SIGNS.get(row.frontier_class, "")
-    broken = "x" if row.violated else ""
-    mark = "start" if row.start else f"{by_key[row.key]}{'*' if row.on_frontier else ''}{sign}{broken}"
-    cells = [mark, *("" if row.start else shown(number(row.parameters.get(n))) for n in names)]
+def _cells(row: FrontierRow, wide: bool, with_over_refusal: bool) -> list[str]:
     if row.rate is None or row.utility is None:
-        return [*cells, shown(row.reason or "no numbers")]
+        # No wider than a rate: there may be much to say, and the columns beside it stay empty.
+        return [shown("\n".join(wrap(row.reason or "no numbers", _REASON_WIDTH)))]
     r, gained = row.rate, ""
     if row.gain is not None and not row.start:
         gained = gain_interval(row.utility.metric, row.gain.value, row.gain.low, row.gain.high)
         gained = f"{gained}{' ' if row.gain_shown else '~'}"
-    over = (
-        ""
-        if row.over_refusal is None or row.over_refusal.value is None
-        else f"{100 * row.over_refusal.value:.1f}"
-    )
-    cells.append(shown(_percent(r)))
+    over = []
+    if with_over_refusal:
+        found = row.over_refusal
+        over = ["" if found is None or found.value is None else f"{100 * found.value:.1f}"]
+    cells = [shown(_percent(r)), shown(gained), *over]
     if not wide:
-        return [*cells, shown(gained), over]
+        return cells
     on_start = "" if row.start or row.retained_weight is None else f"{100 * row.retained_weight:.0f}"
     life = "" if row.start or row.half_life is None else number(row.half_life)
     share = "" if row.frontier_share is None else f"{100 * row.frontier_share:.0f}"
     asked = f"{r.n}" if r.planned is None else f"{r.n} of {r.planned}"
-    counts = f"{asked} ({r.incoherent}, {r.unscored})"
-    return [*cells, counts, shown(gained), over, on_start, life, share]
+    cells.insert(1, f"{asked} ({r.incoherent}, {r.unscored})")
+    return [*cells, on_start, life, share]
 
 
 def _legend(start: FrontierRow, wide: bool, constrained: bool) -> str:

@@ -25,6 +25,8 @@ from ftstab.wording import AVERAGES, described, number
 AnyRole = TypeVar("AnyRole", bound=str)
 SHORT = {"learning_rate": "rate", "batch_size": "batch", "steps": "step", "averaging": "average"}
 """Parameters whose names are too long for the head of a column."""
+_SEED = "seed"
+"""Stands among the parameters where settings have several."""
 _ENDLESS = 10_000
 """Columns of a terminal that nothing is too wide for."""
 WIDE = 145
@@ -119,27 +121,55 @@ def listing(
 ) -> Table:
     """Return a table with one line per setting: what names it, its varied parameters, then ``cells`` under ``columns``.
 
-    No cell is broken.  Where the parameters don't fit the terminal they are left out: the numbers name the settings.
+    Nothing is cut off.  Where the terminal has no room for a line, intervals stand below their values; where it has
+    none for the parameters either, they are left out: the numbers name the settings.
 
     Args:
         console: where it will be printed.
         lines: the settings.
         columns: heads of the columns behind the parameters.
-        cells: text of those columns for a setting, escaped.
+        cells: text of those columns for a setting, escaped; fewer where there are no numbers.
     """
-    names = next((line.row.varied for line in lines if not line.row.start), ())
+    names = list(next((line.row.varied for line in lines if not line.row.start), ()))
+    if len({line.row.seed for line in lines if not line.row.start}) > 1:
+        names.append(_SEED)
     wide = console.width >= WIDE
 
-    def made(names: Sequence[str]) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0) if wide else (0, 1, 0, 0), header_style="bold")
+    def made(names: Sequence[str], broken: Callable[[str], str]) -> Table:
+        padding = (0, 2, 0, 0) if wide else (0, 1, 0, 0)
+        table = Table(box=None, padding=padding, pad_edge=False, header_style="bold")
         table.add_column("", no_wrap=True)
         for name in (*(SHORT.get(n, n.replace("_", " ")) for n in names), *columns):
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(broken(name), justify="right", no_wrap=True)
         for line in lines:
-            given = ("" if line.row.start else shown(number(line.row.parameters.get(n))) for n in names)
-            table.add_row(line.mark, *given, *cells(line), end_section=line.row.start)
+            given = ("" if line.row.start else shown(_parameter(line.row, n)) for n in names)
+            table.add_row(line.mark, *map(broken, (*given, *cells(line))), end_section=line.row.start)
         return table
 
-    whole = made(names)
-    wanted = Measurement.get(console, console.options.update(max_width=_ENDLESS), whole).maximum
-    return whole if wanted <= console.width else made(())
+    tried = [(names, _unbroken), (names, _below), ([], _unbroken), ([], _below)]
+    for some, broken in tried:
+        table = made(some, broken)
+        if (
+            Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum
+            <= console.width
+        ):
+            return table
+    return made([], _words)
+
+
+def _parameter(row: FrontierRow, name: str) -> str:
+    return f"{row.seed}" if name == _SEED else number(row.parameters.get(name))
+
+
+def _unbroken(text: str) -> str:
+    return text
+
+
+def _below(text: str) -> str:
+    """An interval in one piece, and every other word in a line of its own."""
+    value, mark, interval = text.partition(" [")
+    return "\n".join(value.split(" ")) + ("\n[" if mark else "") + interval
+
+
+def _words(text: str) -> str:
+    return text.replace(" ", "\n")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import re
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
-from ftstab.cli.naming import find_setting
+from ftstab.cli.naming import Listed, find_setting, listed, listing
 from ftstab.errors import MisuseError
 from tests.lab import Finished, cli
 
@@ -48,3 +51,39 @@ def test_a_beginning_of_several_keys_is_refused(finished: Finished) -> None:
     with pytest.raises(MisuseError, match="the keys of 2 settings begin so"):
         find_setting(results, "abc")
     assert find_setting(results, "abc2") == alike[1]
+
+
+def _printed(lines: list[Listed], width: int) -> str:
+    """The table of ``lines`` on a terminal of so many columns; every rate and gain is a long one."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    columns = ("not refused, %", "gain, points", "over-\nref.")
+    cells = ("100.0 \\[84.3, 100.0]", "+78.0 \\[+68.2, +85.0] ", "37.5")
+    console.print(listing(console, lines, columns, lambda line: cells))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 120, 200])
+def test_nothing_is_cut_off_on_a_narrow_terminal(finished: Finished, width: int) -> None:
+    start, *lines = listed(finished.lab.results(finished.study))
+    given = {"averaging": "bias-corrected 0.9", "learning_rate": 1e-4, "interpolation": 0.75}
+    rows = [replace(line.row, varied=tuple(given), parameters=given) for line in lines]
+    text = _printed([start, *(replace(line, row=row) for line, row in zip(lines, rows, strict=True))], width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    for line in lines:
+        assert re.search(rf"^{re.escape(line.mark)} ", text, re.MULTILINE)
+    for word in ("100.0", "[84.3,", "100.0]", "+78.0", "[+68.2,", "+85.0]", "37.5"):
+        assert text.count(word) >= len(lines)
+    if width >= 80:
+        for word in ("bias-corrected", "0.9", "1e-4", "0.75", "interpolation"):
+            assert word in text
+
+
+def test_settings_of_several_seeds_say_theirs(finished: Finished) -> None:
+    lines = listed(finished.lab.results(finished.study))
+    assert "seed" not in _printed(lines, 120)
+    lines[1] = replace(lines[1], row=replace(lines[1].row, seed=4711))
+    text = _printed(lines, 120)
+    assert "seed" in text
+    assert len(re.findall(r"\b4711\b", text)) == 1
