@@ -19,12 +19,13 @@ from ftstab.evaluation.questions import make_questions
 from ftstab.models.align import Progress, StartModel, start_model
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
-from ftstab.results import Identities, evaluation_part, gather, recorded
+from ftstab.results import Identities, evaluation_part, gather, recorded, study_folder
 from ftstab.running.remarks import asked_place, limit_remarks, schedule_remarks, training_remarks
 from ftstab.spec import Study, parse_recorded
 from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
 from ftstab.terminal import say, shown
+from ftstab.tracking.address import storage_url
 from ftstab.training.posthoc import check_posthoc
 
 
@@ -72,6 +73,7 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
             console.print(f"  alignment stage: step {step}/{last}, loss {loss:.3f}", highlight=False)
 
     check_posthoc(study)
+    storage_url(study.tracking.optuna, study_folder(study))  # the variable must be set
     start, chat = start_chat(study, base_dir, progress)
     questions = make_questions(study, base_dir, chat)
     data = read_training(study.data, base_dir)

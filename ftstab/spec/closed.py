@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 UNSHOWN = "not_shown"
 """Type of a fault whose value may hold a secret, so that no message shows it."""
+RECORDED = "recorded"
+"""Context in which the file of a study that was run is validated; null stands for secrets that it should never have
+held, so that the study can be run again with a file that is mended."""
 
 MOST = 10**9
 """Most steps, rows of a batch, tokens or ranks that training takes: a larger number is a slip of the hand."""

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from ftstab.errors import nearest
 from ftstab.spec.closed import UNSHOWN, Closed
+from ftstab.spec.variables import VariableName
 
 SINGLE = ("classifier", "endpoint", "guard")
 """Kinds of judge that a section of the study file can describe ..."""
@@ -99,7 +100,7 @@ class Endpoint(_Named):
     """Base address; `/chat/completions` is put behind it."""
     model: Annotated[str, Field(min_length=1)]
     """Model name that the server knows."""
-    api_key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    api_key_env: VariableName = None
     """Environment variable, on the machine of the worker, that holds the key; null: none is sent."""
     max_tokens: Annotated[int, Field(ge=1)] = 16
     """Longest reply; a model that thinks aloud first needs more."""

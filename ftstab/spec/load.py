@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from ftstab.errors import SpecError, nearest
+from ftstab.spec.closed import RECORDED
 from ftstab.spec.faults import fault_line
 from ftstab.spec.judges import JudgeFile, JudgeSpec
 from ftstab.spec.parts import Parts, fault_places, without_faults
@@ -158,8 +159,9 @@ def parse_study(text: str, where: str = "study") -> Study:
 def parse_recorded(text: str, where: str) -> Study:
     """Read the file of a study that was run, which `study_text` wrote, maybe in an earlier version of ftstab.
 
-    That version's defaults of a search stand in a grid's file too, where later ones would be faults; and it left texts
-    such as 1e5 without quotes, which are no numbers here: a fraction that it wrote has a point.
+    That version's defaults of a search stand in a grid's file too, where later ones would be faults; it left texts such
+    as 1e5 without quotes, which are no numbers here: a fraction that it wrote has a point.  A secret in the place of a
+    variable's name, which it took, is left out.
 
     Raises:
         SpecError: as `parse_study`.
@@ -171,24 +173,24 @@ def parse_recorded(text: str, where: str) -> Study:
         and raw["search"].get("method") == "grid"
     ):
         raw = raw | {"search": {"method": "grid"}}
-    return _study(raw, where)
+    return _study(raw, where, RECORDED)
 
 
-def _study(raw: Any, where: str) -> Study:
-    parts = _parts(raw, where)
+def _study(raw: Any, where: str, context: str | None = None) -> Study:
+    parts = _parts(raw, where, context)
     if parts.faults or parts.study is None:
         raise SpecError(where, parts.faults)
     return parts.study
 
 
-def _parts(raw: Any, where: str) -> Parts:
+def _parts(raw: Any, where: str, context: str | None = None) -> Parts:
     if not isinstance(raw, dict):
         raise SpecError(
             where, ["not a study: the file must hold keys such as `study`, `base`, `data`, `axes`"]
         )
     twice = _given_twice(raw)
     try:
-        study = Study.model_validate(raw)
+        study = Study.model_validate(raw, context=context)
     except ValidationError as error:
         return without_faults(raw, [*twice, *(fault_line(e, raw, Study) for e in error.errors())], twice)
     faults = (*twice, *study.check())

@@ -18,6 +18,7 @@ from ftstab.spec.sources import SourceField
 from ftstab.spec.stopping import Stopping
 from ftstab.spec.trained import training_faults
 from ftstab.spec.training import Axes, Training
+from ftstab.spec.variables import VariableName
 
 GpuName = Literal[
     "RTX-4090-24GB",
@@ -105,7 +106,7 @@ class Tracking(Closed):
 
     mlflow: str | None = None
     """URL of an MLflow server; null: MLFLOW_TRACKING_URI, or a SQLite database in the study's folder."""
-    optuna: str | None = None
+    optuna: VariableName = None
     """Name of the environment variable that holds the Optuna storage URL; null: a SQLite database in the
     study's folder."""
     max_child_runs: Annotated[int, Field(ge=0)] = 2000

@@ -238,6 +238,7 @@ def test_mlflow_that_cannot_be_reached(lab: Lab) -> None:
 def test_optuna_without_its_address(lab: Lab) -> None:
     study = lab.study("nowhere", tracking={"optuna": "FTSTAB_TEST_OPTUNA_URL"})
     refused(cli("run", study), "FTSTAB_TEST_OPTUNA_URL", "is not set")
+    assert not (lab.store / "nowhere").exists()
 
 
 def test_a_gpu_that_is_not_there(lab: Lab) -> None:

@@ -68,7 +68,10 @@ def test_names_and_descriptions_stand_side_by_side():
         (CLASSIFIER | {"labels": {}}, "judges.0.labels"),
         ({k: v for k, v in ENDPOINT.items() if k != "sees"}, "judges.0.sees: missing"),
         (ENDPOINT | {"url": "ftp://x"}, 'judges.0.url: given "ftp://x"; wanted is the base address'),
-        (ENDPOINT | {"api_key_env": "sk-123"}, "judges.0.api_key_env"),
+        (
+            ENDPOINT | {"api_key_env": "sk-123"},
+            "judges.0.api_key_env: it isn't the name of an environment variable",
+        ),
         ({"kind": "majority", "members": ["a"]}, "judges.0.members"),
         (
             {"kind": "majority", "members": ["a", {"kind": "agreement", "members": ["a", "b"]}]},
@@ -88,6 +91,42 @@ def test_keys_are_those_of_the_kind_that_was_meant():
     message = fault(ENDPOINT | {"labels": {}})
     assert "api_key_env" in message
     assert "threshold" not in message
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sk-proj-sEkReT",
+        "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",
+        "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+        "AIzaSyDaGmWKa4JsXZ_HjGw7ISLn_3namBGewQe",
+        "f3b0c44298fc1c149afbf4c8996fb924",
+        "OPENAI_API_KEY\n",
+        "",
+        12345678,
+    ],
+)
+def test_a_key_in_the_place_of_its_variable_is_refused_and_not_repeated(key):
+    message = fault(ENDPOINT | {"api_key_env": key})
+    assert "judges.0.api_key_env: it isn't the name of an environment variable" in message
+    assert not str(key) or str(key) not in message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OPENAI_API_KEY",
+        "_key",
+        "hf_token",
+        "hf_inference_endpoint_key_2024",
+        "MyCompanyOpenAIKey2024",
+        "gpt4o_mini_2024_07_18_key",
+        "KEY1A2B3C4D5E6F7G8H9I0J1K2L3",
+    ],
+)
+def test_any_name_of_a_variable_is_taken(name):
+    study = parse_study(text(ENDPOINT | {"api_key_env": name}))
+    assert study.evaluation.harmful.judges[0].api_key_env == name
 
 
 @pytest.mark.parametrize(

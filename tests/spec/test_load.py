@@ -506,6 +506,17 @@ def test_a_text_that_was_recorded_without_its_quotes_is_still_read(text: str) ->
     assert parse_recorded(recorded, "recorded") == study
 
 
+def test_an_address_in_the_place_of_its_variable_is_refused_and_not_repeated() -> None:
+    address = "postgresql://u:hunter2@h/db"
+    fault = _fault(_text(tracking={"optuna": address}))
+    assert fault.startswith("tracking.optuna: it isn't the name of an environment variable")
+    assert "hunter2" not in fault
+    # It was stored once, before a run failed; the mended file must be able to take its place.
+    recorded = study_text(parse_study(_text())).replace("optuna: null", f"optuna: {address}")
+    assert address in recorded
+    assert parse_recorded(recorded, "recorded") == parse_study(_text())
+
+
 def test_a_recorded_grid_is_read_whatever_the_defaults_of_a_search_were() -> None:
     plain = yaml.safe_load(study_text(parse_study(_text())))
     assert plain["search"]["method"] == "grid"
