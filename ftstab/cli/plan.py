@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from ftstab.cli.posthoc import posthoc_lines, posthoc_report, untrained_jobs
 from ftstab.data.hub import local_only
 from ftstab.data.training import read_training
 from ftstab.errors import NotHereError, StoreError
-from ftstab.models.align import start_key
+from ftstab.models.align import align_sets, start_key
 from ftstab.models.source import identify
 from ftstab.plan import Point, axis_freedoms, estimate, study_plan
 from ftstab.plan.hardware import GB, GPUS, workers_on
@@ -21,6 +21,7 @@ from ftstab.plan.workload import row_tokens, workload
 from ftstab.results import about_now, asked_points, evaluation_part, gather, recorded
 from ftstab.running.environment import available_cpus, available_gpus, cluster_address, main_memory
 from ftstab.running.progress import clock
+from ftstab.running.remarks import asked_place, left_out_remarks
 from ftstab.search import expected_points
 from ftstab.spec import Resources, Study
 from ftstab.store import Records, open_store
@@ -41,6 +42,11 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
             )
         base = start_key(study.base, base_dir)
         asked = workload(study, base_dir)
+        learned = align_sets(study.base.align, base_dir) if study.base.align is not None else {}
+    if data is not None:
+        learned |= data.sets
+    left_out: dict[str, Mapping[str, int]] = {where: rows.left_out for where, rows in learned.items()}
+    left_out |= {asked_place(study, role): reasons for role, reasons in asked.left_out.items()}
     before = _Before() if data is None else _before(study, base, data.hash)
     points = [] if study.search.method == "grid" else expected_points(study, before.asked)
     plan = study_plan(study, base, "unknown" if data is None else data.hash, before.done, points)
@@ -80,7 +86,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
             "parameters": size and size.parameters,
         },
         "training_rows": training_rows,
-        "left_out_rows": data.left_out if data else {},
+        "left_out_rows": {where: dict(reasons) for where, reasons in left_out.items() if reasons},
         "assumed": [*assumed, *asked.assumed, *crew.assumed],
         "posthoc": posthoc_report(study, plan, size and size.parameters),
         "trajectories_untrained": len(untrained),
@@ -324,6 +330,5 @@ def plan_text(report: dict[str, Any]) -> str:
     if not report["start_model"]["resolved"]:
         lines.append(f"note: the revision of {report['start_model']['base']} can't be looked up here")
     lines += [f"note: {what}" for what in report["assumed"]]
-    for reason, count in report["left_out_rows"].items():
-        lines.append(f"note: {count} training rows left out: {reason}")
+    lines += [f"note: {what}" for what in left_out_remarks(report["left_out_rows"])]
     return "\n".join(lines)

@@ -22,7 +22,14 @@ from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
 from ftstab.models.source import here, identify
 from ftstab.results import find_study
-from ftstab.running.remarks import asked_place, limit_remarks, schedule_remarks, training_remarks
+from ftstab.running.remarks import (
+    asked_place,
+    left_out_remarks,
+    limit_remarks,
+    overlap_remarks,
+    schedule_remarks,
+    training_remarks,
+)
 from ftstab.spec import Parts, Study, Template, load_parts
 from ftstab.stopping import stopping_rule
 from ftstab.training.posthoc import check_posthoc
@@ -97,9 +104,15 @@ class _Checks:
         self._judges()
         learned = self._read(self._learned())
         asked = self._read(self._asked())
-        if "data.mix" in learned:
+        trained = {where: rows for where, rows in learned.items() if where.startswith("data.")}
+        if "data.mix" in trained:
             judged = {where: rows for where, rows in asked.items() if where.endswith(".benchmark")}
-            self.attempt("data.mix", (), lambda: check_mix(learned["data.mix"], judged))
+            before = len(self.faults)
+            self.attempt("data.mix", (), lambda: check_mix(trained["data.mix"], judged))
+            if len(self.faults) > before:
+                del trained["data.mix"]  # once is enough
+        self.notes += overlap_remarks(trained, asked)
+        self.notes += left_out_remarks({where: s.left_out for where, s in (learned | asked).items()})
         split = study.evaluation.split
         halves = None
         if asked.keys() == self._asked().keys():
@@ -153,7 +166,9 @@ class _Checks:
         }
         found[asked_place(self.study, "utility")] = partial(read_tasks, utility, self.base_dir)
         if utility.held_out is not None:
-            found["evaluation.utility.held_out"] = partial(read_rows, utility.held_out, self.base_dir, True)
+            found[asked_place(self.study, "held_out")] = partial(
+                read_rows, utility.held_out, self.base_dir, True
+            )
         return found
 
     def _lengths(self, learned: Mapping[str, RowSet], can_ask: bool) -> None:

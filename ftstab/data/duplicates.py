@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
@@ -36,6 +37,7 @@ _WORD = re.compile(
 )
 _ENDING = re.compile(r"(?<=\w{3})(?:ings?|ed|es|e|s)$")
 _CHUNK = 512
+Indices = npt.NDArray[np.int64]
 
 
 def content_words(text: str) -> frozenset[str]:
@@ -58,28 +60,54 @@ def groups(texts: Sequence[str], threshold: float = THRESHOLD) -> list[int]:
     """
     if not texts:
         return []
-    words = [content_words(text) for text in texts]
-    index = {word: i for i, word in enumerate(dict.fromkeys(w for ws in words for w in sorted(ws)))}
-    sizes = np.array([len(ws) for ws in words])
-    has = sparse.csr_array(
-        (
-            np.ones(sizes.sum(), dtype=np.int32),
-            np.array([index[w] for ws in words for w in ws]),
-            np.concatenate([[0], np.cumsum(sizes)]),
-        ),
-        shape=(len(words), len(index)),
-    )
-    firsts, seconds = [], []
-    for start in range(0, len(words), _CHUNK):
-        shared = (has[start : start + _CHUNK] @ has.T).tocoo()
-        union = sizes[shared.row + start] + sizes[shared.col] - shared.data
-        near = shared.data >= threshold * union - 1e-9
-        firsts.append(shared.row[near] + start)
-        seconds.append(shared.col[near])
-    first, second = np.concatenate(firsts), np.concatenate(seconds)
+    has = _table(texts)
+    pairs = list(_pairs(has, has, threshold))
+    first, second = (np.concatenate(found) for found in zip(*pairs, strict=True))
     links = sparse.csr_array(
-        (np.ones(len(first), dtype=bool), (first, second)), shape=(len(words), len(words))
+        (np.ones(len(first), dtype=bool), (first, second)), shape=(len(texts), len(texts))
     )
     _, labels = connected_components(links, directed=False)
     order: dict[int, int] = {}
     return [order.setdefault(int(label), len(order)) for label in labels]
+
+
+def near(texts: Sequence[str], others: Sequence[str], threshold: float = THRESHOLD) -> list[bool]:
+    """Return for each text whether it is a near-duplicate of one of ``others``.
+
+    Args:
+        texts: requests.
+        others: requests that they are held against.
+        threshold: Jaccard similarity (0 to 1, above 0) from which two are near-duplicates.
+    """
+    has = _table([*texts, *others])
+    found = np.zeros(len(texts), dtype=bool)
+    for rows, _ in _pairs(has[: len(texts)], has[len(texts) :], threshold):
+        found[rows] = True
+    return found.tolist()
+
+
+def _table(texts: Sequence[str]) -> sparse.csr_array:
+    """Which content word (column) stands in which text (row)."""
+    words = [content_words(text) for text in texts]
+    index = {word: i for i, word in enumerate(dict.fromkeys(w for ws in words for w in sorted(ws)))}
+    sizes = [len(ws) for ws in words]
+    return sparse.csr_array(
+        (
+            np.ones(sum(sizes), dtype=np.int32),
+            np.array([index[w] for ws in words for w in ws], dtype=np.int64),
+            np.cumsum([0, *sizes]),
+        ),
+        shape=(len(words), len(index)),
+    )
+
+
+def _pairs(
+    one: sparse.csr_array, other: sparse.csr_array, threshold: float
+) -> Iterator[tuple[Indices, Indices]]:
+    """Rows of two tables that are near-duplicates, part by part."""
+    sizes, other_sizes = np.diff(one.indptr), np.diff(other.indptr)
+    for start in range(0, one.shape[0], _CHUNK):
+        shared = (one[start : start + _CHUNK] @ other.T).tocoo()
+        union = sizes[shared.row + start] + other_sizes[shared.col] - shared.data
+        alike = shared.data >= threshold * union - 1e-9
+        yield shared.row[alike] + start, shared.col[alike]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftstab.data.duplicates import groups
+from ftstab.data.duplicates import near
 from ftstab.data.rows import RowSet, read_rows
 from ftstab.errors import DataError
 from ftstab.identity import digest
@@ -40,14 +40,6 @@ class TrainingData:
         """The sets by their place in the study file."""
         return {"data.train": self.rows} | ({} if self.mix is None else {"data.mix": self.mix})
 
-    @property
-    def left_out(self) -> dict[str, int]:
-        """How many rows of the sources can't be used, by reason."""
-        found = dict(self.rows.left_out)
-        for reason, count in (self.mix.left_out if self.mix else {}).items():
-            found[f"{reason} (data.mix)"] = count
-        return found
-
 
 def read_training(data: Data, base_dir: Path) -> TrainingData:
     """Read the training rows of a study; relative locations start from ``base_dir``.
@@ -62,26 +54,29 @@ def read_training(data: Data, base_dir: Path) -> TrainingData:
 
 
 def check_mix(mix: RowSet, asked: Mapping[str, RowSet]) -> None:
-    """Refuse rows to mix in that are near-duplicates of prompts that the study asks (measurement rule 23).
+    """Refuse rows to mix in that are near-duplicates of harmful prompts or look-alikes that the study asks (measurement
+    rule 23).
 
     Safety rows are written like the prompts of benchmarks: a refusal that was learned by heart says nothing about
     prompts that nobody has seen.
 
     Args:
         mix: rows to mix in.
-        asked: prompt sets by their place in the study file.
+        asked: the sets of such prompts by their place in the study file.
 
     Raises:
         DataError: some are; it names the rows and quotes none.
     """
     for where, prompts in asked.items():
-        numbers = groups([*(row.prompt for row in prompts.rows), *(row.prompt for row in mix.rows)])
-        taken = set(numbers[: len(prompts.rows)])
-        own = numbers[len(prompts.rows) :]
-        near = [row.id for row, number in zip(mix.rows, own, strict=True) if number in taken]
-        if near:
+        if taken := asked_rows(mix, prompts):
             raise DataError(
-                f"data.mix: {len(near)} of {len(mix.rows)} rows of {mix.label} are near-duplicates of prompts that "
-                f"{where} asks ({prompts.label}; first row: {near[0]}), and nothing that is asked may be trained on; "
-                "leave them out by `where`, `skip` or `limit`, or take other rows"
+                f"data.mix: {len(taken)} of {len(mix.rows)} rows of {mix.label} are near-duplicates of prompts that "
+                f"{where} asks ({prompts.label}; first row: {taken[0]}), and no such prompt may be trained on; leave "
+                "them out by `where`, `skip` or `limit`, or take other rows"
             )
+
+
+def asked_rows(rows: RowSet, prompts: RowSet) -> list[str]:
+    """Return the ids of those of ``rows`` that are near-duplicates of ``prompts``."""
+    found = near([row.prompt for row in rows.rows], [row.prompt for row in prompts.rows])
+    return [row.id for row, taken in zip(rows.rows, found, strict=True) if taken]

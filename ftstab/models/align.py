@@ -87,13 +87,20 @@ def train_adapter(base: Base, base_dir: Path, target: Path, progress: Progress |
 
 def _stage_key(align: Align, base_dir: Path) -> dict[str, Any]:
     recipe = align.model_dump(exclude={"data", "ordinary", "lookalikes"})
-    return recipe | {"rows": [rows.hash for rows in _rows(align, base_dir)]}
+    return recipe | {"rows": [rows.hash for rows in align_sets(align, base_dir).values()]}
 
 
-def _rows(align: Align, base_dir: Path) -> list[RowSet]:
-    return [
-        read_rows(s, base_dir, needs_response=True) for s in (align.data, align.ordinary, align.lookalikes)
-    ]
+def align_sets(align: Align, base_dir: Path) -> dict[str, RowSet]:
+    """The rows of the alignment stage by their place in the study file.
+
+    Raises:
+        DataError: a source can't be read, lacks a column, or has no usable row.
+    """
+    sources = {"data": align.data, "ordinary": align.ordinary, "lookalikes": align.lookalikes}
+    return {
+        f"base.align.{name}": read_rows(source, base_dir, needs_response=True)
+        for name, source in sources.items()
+    }
 
 
 def _shipped(key: str) -> Path | None:
@@ -124,7 +131,7 @@ def _train(base: Base, base_dir: Path, folder: Path, made: Path, progress: Progr
     assert align is not None
     model = load_model(folder)
     chat = Chat(load_tokenizer(folder), Template(), context_length(model.config))
-    sets = _rows(align, base_dir)
+    sets = list(align_sets(align, base_dir).values())
     rows = [e for s in sets for e in chat.encode_all(s, align.max_length, "base.align")]
     training = Training(
         method="lora",

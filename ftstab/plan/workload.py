@@ -66,6 +66,9 @@ def workload(study: Study, base_dir: Path) -> Workload:
     asked: dict[Role, list[Row]] = {
         role: [rows.rows[i] for i in halves[role].search[: limits[role]]] for role, rows in sets.items()
     }
+    read: dict[str, RowSet] = {str(role): rows for role, rows in sets.items()}
+    if held_set is not None:
+        read["held_out"] = held_set
     assumed = []
     for role, source in absent.items():
         count = _assumed(source.limit, limits[role], evaluation.split.search)
@@ -93,6 +96,7 @@ def workload(study: Study, base_dir: Path) -> Workload:
         margin_tokens=_margin_tokens(asked["harmful"]) if evaluation.margin else 0,
         assumed=tuple(assumed),
         by_set={role: len(rows) for role, rows in asked.items()},
+        left_out={name: rows.left_out for name, rows in read.items()},
     )
 
 

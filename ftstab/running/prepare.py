@@ -15,12 +15,19 @@ from rich.console import Console
 
 from ftstab.data.training import check_mix, read_training
 from ftstab.errors import StudyError
-from ftstab.evaluation.questions import make_questions
-from ftstab.models.align import Progress, StartModel, start_model
+from ftstab.evaluation.questions import make_questions, read_held_out
+from ftstab.models.align import Progress, StartModel, align_sets, start_model
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
 from ftstab.results import Identities, evaluation_part, gather, recorded, study_folder
-from ftstab.running.remarks import asked_place, limit_remarks, schedule_remarks, training_remarks
+from ftstab.running.remarks import (
+    asked_place,
+    left_out_remarks,
+    limit_remarks,
+    overlap_remarks,
+    schedule_remarks,
+    training_remarks,
+)
 from ftstab.spec import Study, parse_recorded
 from ftstab.store import Lease, Records, open_store
 from ftstab.store.location import FORMAT_FILE
@@ -78,18 +85,24 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
     questions = make_questions(study, base_dir, chat)
     data = read_training(study.data, base_dir)
     sets = {asked_place(study, role): q for role, q in questions.sets.items()}
-    read = data.sets | {where: q.rows for where, q in sets.items()}
+    asked = {where: q.rows for where, q in sets.items()}
+    if (held_out := read_held_out(study, base_dir)) is not None:
+        asked[asked_place(study, "held_out")] = held_out
+    read = data.sets | asked
+    if study.base.align is not None:
+        read = align_sets(study.base.align, base_dir) | read
     halves = {where: len(q.plan.order) for where, q in sets.items()}
+    if data.mix is not None:
+        check_mix(data.mix, {where: rows for where, rows in asked.items() if where.endswith(".benchmark")})
     said = (
         *schedule_remarks(study),
         *training_remarks(study, data, chat),
+        *left_out_remarks({where: rows.left_out for where, rows in read.items()}),
+        *overlap_remarks(data.sets, asked),
         *limit_remarks(study, read, halves),
     )
     for text in said:
         console.print(shown(text), highlight=False, soft_wrap=True)
-    if data.mix is not None:
-        judged = {role: q.rows for role, q in questions.sets.items() if role != "utility"}
-        check_mix(data.mix, {f"evaluation.{role}.benchmark": rows for role, rows in judged.items()})
     identities = Identities(start.key, data.hash, questions.key, evaluation_part(study))
     return Prepared(identities, chat.context, questions.prompts)
 

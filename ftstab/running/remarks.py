@@ -1,5 +1,5 @@
-"""What is said of a study before anything is trained: rows that are too long, limits above what there is, warm-up that
-leaves no room for a decay.
+"""What is said of a study before anything is trained: rows that can't be used or are too long, limits above what there
+is, warm-up that leaves no room for a decay.
 
 Pure, but for the tokenizer.  `ftstab validate` and `ftstab run` say it alike.
 """
@@ -11,15 +11,16 @@ from operator import attrgetter
 from typing import Any
 
 from ftstab.data.rows import RowSet
-from ftstab.data.training import TrainingData
+from ftstab.data.training import TrainingData, asked_rows
 from ftstab.errors import StudyError
-from ftstab.evaluation.questions import Role
 from ftstab.models.chat import Chat
 from ftstab.spec import Study
 
 
-def asked_place(study: Study, role: Role) -> str:
-    """Return where the study file says which rows ``role`` is asked."""
+def asked_place(study: Study, role: str) -> str:
+    """Return where the study file says which rows ``role`` is asked, or which are held out for the loss."""
+    if role == "held_out":
+        return "evaluation.utility.held_out"
     if role != "utility":
         return f"evaluation.{role}.benchmark"
     return f"evaluation.utility.{'data' if study.evaluation.utility.task is None else 'task'}"
@@ -49,6 +50,37 @@ def training_remarks(study: Study, data: TrainingData, chat: Chat) -> list[str]:
                     f"leaves no room for an answer within {key} {length} tokens"
                 )
     return said
+
+
+def left_out_remarks(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return which rows of the sources can't be used.
+
+    Args:
+        left_out: how many, by reason, by the place of their source.
+    """
+    return [
+        f"{where}: {count} rows of the source can't be used and are left out: {reason}"
+        for where, reasons in left_out.items()
+        for reason, count in reasons.items()
+    ]
+
+
+def overlap_remarks(learned: Mapping[str, RowSet], asked: Mapping[str, RowSet]) -> Iterator[str]:
+    """Yield which rows that are trained on are near-duplicates of rows that are asked: learned by heart, they say
+    nothing of rows that nobody has seen.
+
+    Args:
+        learned: sets that are trained on, by the place of their source.
+        asked: sets that are asked or held out, by the place of theirs.
+    """
+    for where, rows in learned.items():
+        for place, prompts in asked.items():
+            if taken := asked_rows(rows, prompts):
+                yield (
+                    f"{where}: {len(taken)} of {len(rows.rows)} rows of {rows.label} are near-duplicates of rows of "
+                    f"{place} ({prompts.label}; first row: {taken[0]}), so what is measured there was trained on; "
+                    "leave them out by `where`, `skip` or `limit`, or take other rows"
+                )
 
 
 def schedule_remarks(study: Study) -> list[str]:

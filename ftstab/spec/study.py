@@ -78,7 +78,7 @@ class Data(Closed):
     mix: SourceField | None = None
     """Rows that are mixed in, e.g. `builtin:refusals`; `training.mix_share` (or the axis of that name) says how many.
     Arxiv 2309.07875 found some 3 % of safety rows to be enough, and too many to teach refusing what is safe.  No row
-    may be a near-duplicate of a prompt that is asked."""
+    may be a near-duplicate of a harmful prompt or a look-alike that is asked."""
 
 
 class Template(Closed):

@@ -110,6 +110,52 @@ def test_limits_above_what_there_is_are_said_with_both_numbers(lab: Lab) -> None
     assert "data.train: `limit: 41` is above the 40 usable rows; all of them are used" in done.out
 
 
+def test_rows_that_cannot_be_used_are_counted_for_every_set(lab: Lab) -> None:
+    """Half of a benchmark that has no prompts is no benchmark of that size."""
+    texts = [{"prompt": f"request number {i}" if i % 2 else " ", "response": "yes"} for i in range(40)]
+    path = lab.folder / "half.jsonl"
+    path.write_text("".join(json.dumps(text) + "\n" for text in texts))
+    evaluation = {"harmful": {"benchmark": path.name}, "utility": {"data": path.name, "held_out": path.name}}
+    changes = {"evaluation": evaluation, "data": {"train": path.name}}
+    study = lab.study("half", **changes, **UNREACHABLE)
+    places = [
+        "data.train",
+        "evaluation.harmful.benchmark",
+        "evaluation.utility.data",
+        "evaluation.utility.held_out",
+    ]
+    said = [
+        f"{where}: 20 rows of the source can't be used and are left out: empty prompt" for where in places
+    ]
+    done = cli("validate", study)
+    assert done.code == 0, done.err
+    assert [line.removeprefix("note: ") for line in done.out.splitlines() if "can't be used" in line] == said
+    run = cli("run", study)
+    assert [line for line in run.out.splitlines() if "can't be used" in line] == said
+    plan = cli("plan", study)
+    assert [line.removeprefix("note: ") for line in plan.out.splitlines() if "can't be used" in line] == said
+    found = cli("plan", study, "--json").json["left_out_rows"]
+    assert found == {where: {"empty prompt": 20} for where in places}
+
+
+def test_training_on_what_is_asked_is_said(lab: Lab) -> None:
+    path = lab.folder / "mine.jsonl"
+    own = (lab.folder / "colours_test.jsonl").read_text().splitlines()
+    other = [json.dumps({"prompt": f"Name river {i}", "response": "yes"}) for i in range(5)]
+    path.write_text("\n".join([*own[:3], *other]) + "\n")
+    data = {"train": path.name, "mix": path.name}
+    study = lab.study("leak", data=data, training={"mix_share": 0.5}, **UNREACHABLE)
+    done = cli("validate", study)
+    assert done.code == 0, done.err
+    said = [line.removeprefix("note: ") for line in done.out.splitlines() if "was trained on" in line]
+    assert [line.partition(":")[0] for line in said] == ["data.train", "data.mix"]
+    for line in said:
+        assert " 3 of 8 rows of mine@" in line
+        assert "near-duplicates of rows of evaluation.utility.data (colours_test@" in line
+        assert "colour of" not in line
+    assert [line for line in cli("run", study).out.splitlines() if "was trained on" in line] == said
+
+
 def test_faults_of_the_file_hide_none_of_the_data(lab: Lab) -> None:
     (lab.folder / "wrong.jsonl").write_text('{"q": "a", "a": "b"}\n')
     study = lab.study(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftstab.data.duplicates import content_words, groups
+from ftstab.data.duplicates import content_words, groups, near
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,16 @@ def test_order_of_texts_does_not_matter(texts: list[str], rng: random.Random) ->
     place = {i: k for k, i in enumerate(order)}
     for a, b in combinations(range(len(texts)), 2):
         assert (plain[a] == plain[b]) == (shuffled[place[a]] == shuffled[place[b]])
+
+
+def test_texts_are_held_against_others_and_not_against_each_other() -> None:
+    texts = ["Bake a cake", "bake the cakes", "Name a river", "Open the door"]
+    assert near(texts, ["name the rivers", "a bridge"]) == [False, False, True, False]
+    # A near-duplicate of a near-duplicate is none.
+    assert near(["one two three four"], ["two three four five six"]) == [False]
+    assert near(texts, texts[:1]) == [True, True, False, False]
+    assert near(texts, []) == [False] * 4
+    assert near([], texts) == []
 
 
 def test_five_thousand_texts_take_seconds() -> None:

@@ -35,12 +35,6 @@ def test_the_key_is_that_of_all_rows(tmp_path: Path) -> None:
     assert list(found[0].sets) == ["data.train", "data.mix"]
 
 
-def test_rows_that_are_left_out_are_counted_apart(tmp_path: Path) -> None:
-    train, mix = _source(tmp_path, "train", "one", " "), _source(tmp_path, "mix", " ", "", "two")
-    found = read_training(Data(train=train, mix=mix), tmp_path)
-    assert found.left_out == {"empty prompt": 1, "empty prompt (data.mix)": 2}
-
-
 def test_nothing_that_is_asked_is_mixed_in(tmp_path: Path) -> None:
     mix = read_rows(
         _source(tmp_path, "mix", "Bake a cake", f"Where is the {SECRET}?"), tmp_path, needs_response=True
