@@ -24,6 +24,13 @@ SUFFIXES = (".csv", ".json", ".jsonl")
 _CSV_LIMIT = threading.Lock()
 
 
+def named_path(name: str, base_dir: Path) -> Path:
+    """Return the file or folder that a study file names: ``~`` is the home folder, and a relative path starts from
+    ``base_dir``."""
+    # Unlike `Path.expanduser`, no error where there is no such user.
+    return base_dir / os.path.expanduser(name)
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
     """Return the records of the file at ``path``, in its order.
 

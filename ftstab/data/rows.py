@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ftstab.data.files import read_records
+from ftstab.data.files import named_path, read_records
 from ftstab.data.forms import Form, recognise, require, source_example
 from ftstab.data.frozen import builtin_path
 from ftstab.data.hub import hub_records
@@ -117,7 +117,7 @@ def read_rows(source: Source, base_dir: Path, needs_response: bool, choices: Cho
     elif location.startswith("hf:"):
         name, where, records = location, location, hub_records(location, source)
     else:
-        path = base_dir / location
+        path = named_path(location, base_dir)
         name, where, records = Path(re.sub(r"(?i)\.gz$", "", path.name)).stem, str(path), read_records(path)
     return _row_set(name, where, records, source, columns, needs_response, choices)
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from yaml import YAMLError
 
+from ftstab.data.files import named_path
 from ftstab.errors import DataError, first_line, nearest
 
 SAID = 200
@@ -37,7 +38,7 @@ def task_path(name: str, base_dir: Path) -> Path:
     """The file that describes the task."""
     if not name.endswith((".yaml", ".yml")):
         return _named(name)
-    path = (base_dir / name).resolve()
+    path = named_path(name, base_dir).resolve()
     if not path.is_file():
         raise DataError(f"{WHERE}: {path} isn't there; name a task file or a task of the harness")
     return path

@@ -17,6 +17,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ftstab.data.files import named_path
 from ftstab.errors import ModelError, first_line, nearest
 from ftstab.identity import digest
 from ftstab.models.cache import building, cache_root
@@ -98,7 +99,7 @@ def here(base: Base, base_dir: Path) -> Path | None:
 
 
 def _given_folder(base: Base, base_dir: Path) -> Path | None:
-    folder = (base_dir / Path(base.model).expanduser()).absolute()
+    folder = named_path(base.model, base_dir).absolute()
     return folder if folder.is_dir() else None
 
 

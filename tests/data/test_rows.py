@@ -300,3 +300,13 @@ def test_reading_rows_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    write(home, [{"prompt": "a", "response": "b"}])
+    monkeypatch.setenv("HOME", str(home))
+    assert len(read_rows(Source(location="~/rows.jsonl"), tmp_path, needs_response=True).rows) == 1
+    with pytest.raises(DataError, match=r"~nobody-here/rows\.jsonl"):
+        read_rows(Source(location="~nobody-here/rows.jsonl"), tmp_path, needs_response=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ftstab.data.files import named_path
 from ftstab.errors import StudyError, nearest
 from ftstab.evaluation.judges.guard_forms import FORMS
 from ftstab.evaluation.judges.memory import Memory
@@ -97,7 +98,7 @@ class _Found:
 def _find(spec: ClassifierJudge | GuardJudge, base_dir: Path, name: str) -> _Found:
     from ftstab.models.source import folder_hash
 
-    folder = (base_dir / Path(spec.model).expanduser()).absolute()
+    folder = named_path(spec.model, base_dir).absolute()
     if folder.is_dir():
         config = _config(folder / "config.json", name)
         if spec.revision is not None:
