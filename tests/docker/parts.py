@@ -11,6 +11,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 SECRETS = {"POSTGRES_PASSWORD", "RAY_AUTH_TOKEN"}
+HANDED_ON = {"HF_TOKEN", "OPENAI_API_KEY"}
+"""Secrets that a study may do without."""
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker.parts import DOCKER, SECRETS, VARIABLE, env_example, raw_compose, services
+from tests.docker.parts import DOCKER, HANDED_ON, SECRETS, VARIABLE, env_example, raw_compose, services
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +142,7 @@ def test_secrets_come_from_the_environment_file_and_reach_no_command_line():
     raw = raw_compose()["services"]
     for name, part in raw.items():
         for key, value in part.get("environment", {}).items():
-            if re.search("PASSWORD|TOKEN|SECRET", key):
+            if re.search("PASSWORD|TOKEN|SECRET|KEY", key):
                 assert value is None or ((m := VARIABLE.fullmatch(value)) and m[2] == "?"), f"{name}: {key}"
         rest = str({k: v for k, v in part.items() if k != "environment"})
         assert not any(secret in rest for secret in SECRETS), name
@@ -162,7 +162,14 @@ def test_every_variable_is_in_the_example_with_the_same_default():
     asked = {m[1] for m in VARIABLE.finditer(text) if m[2] == "?"}
     example = env_example()
     assert asked == SECRETS
-    assert {k: v for k, v in example.items() if k not in SECRETS | {"HF_TOKEN"}} == used
+    assert {k: v for k, v in example.items() if k not in SECRETS | HANDED_ON} == used
+
+
+def test_study_and_workers_read_the_same_data_with_the_same_keys():
+    for name in ("ray-worker", "study"):
+        part = services()[name]
+        assert set(part["environment"]) >= HANDED_ON
+        assert f"../sweeps:{part['environment']['FTSTAB_PUBLIC_DATA']}:ro" in part["volumes"]
 
 
 def test_optuna_and_mlflow_use_separate_databases_of_one_server():
