@@ -12,13 +12,6 @@ from ftstab.report.style import plain_table
 from ftstab.search.history import Asked, History
 from ftstab.wording import number
 
-_KINDS = (
-    ("preset", "preset", "diamond"),
-    ("startup", "start-up", "square"),
-    ("sampler", "sampler", "circle"),
-)
-"""Beginnings of a point's source, what they are called, and their marks."""
-
 _MARKS = {"preset": "diamond", "start-up": "square", "sampler": "circle"}
 
 
