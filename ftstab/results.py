@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,8 +224,8 @@ def find_study(argument: str) -> tuple[Study, Path]:
         StoreError: the folder's store can't be read.
     """
     path = Path(argument).expanduser()
-    if path.is_file():
-        return load_study(path), path.absolute().parent
+    if path.exists() and not path.is_dir():
+        return load_study(path), data_folder(path)
     if path.is_dir():
         folder = path.absolute()
         if not (folder.parent / FORMAT_FILE).exists():
@@ -246,6 +247,12 @@ def find_study(argument: str) -> tuple[Study, Path]:
         f"{argument}: no such file or folder{nearest(path.name, siblings)}; give a study file (.yaml) or the folder "
         "of a study that was run"
     )
+
+
+def data_folder(path: Path) -> Path:
+    """Return the folder that relative paths of a study file's data start from: the file's, or for a pipe, which lies
+    nowhere, the one that the command is given in."""
+    return path.absolute().parent if path.is_file() else Path.cwd()
 
 
 def gather(study: Study, records: Records, identities: Identities, about: dict[str, Any]) -> Results:
@@ -284,7 +291,8 @@ def open_results(argument: str) -> Results:
     root = Path(study.store).expanduser().absolute()
     stored = Records(open_store(root)).study(study.study) if root.is_dir() else None
     if stored is None:
-        raise StudyError(f"study {study.study}: nothing of it in {root}; run `ftstab run {argument}` first")
+        command = shlex.join(["ftstab", "run", argument])
+        raise StudyError(f"study {study.study}: nothing of it in {root}; run `{command}` first")
     identities = recorded(study.study, stored)
     ran = parse_recorded(stored[0], where=str(root / study.study))
     changed = [section for section in ("base", "data") if getattr(study, section) != getattr(ran, section)]

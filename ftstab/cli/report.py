@@ -23,7 +23,7 @@ def make_report(results: Results, path: Path, command: str) -> Path:
     """Write the report of ``results`` to ``path`` and return it.
 
     Raises:
-        StudyError: there is no outcome yet.
+        StudyError: there is no outcome yet, or ``path`` can't be written.
     """
     start, study = results.need_start(), results.study
     if not results.outcomes:
@@ -52,21 +52,20 @@ def make_report(results: Results, path: Path, command: str) -> Path:
     made_with = {"ftstab": __version__} | ({"Run with": command} if command == ran else commands)
     path = path.absolute()
     signals = results.signals()
-    write_report(
-        rows,
-        results.outcomes,
-        start,
-        study,
-        signals,
-        path,
-        statements,
-        made_with,
+    parts = (
         undemonstrated(study, Path(results.about["base_dir"]), start.rates["harmful"].by_category),
         errors,
         _arms(results),
         stability_of(study, results.plan, results.outcomes, start, signals),
         results.searched(rows),
     )
+    try:
+        write_report(rows, results.outcomes, start, study, signals, path, statements, made_with, *parts)
+    except OSError as error:
+        raise StudyError(
+            f"{path}: the report can't be written there: {error.strerror or error}. Make room or give the right to "
+            "write there, or name another file with `ftstab report ... --out FILE`"
+        ) from None
     return path
 
 

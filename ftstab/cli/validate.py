@@ -21,7 +21,7 @@ from ftstab.evaluation.questions import Half, make_questions, read_tasks
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
 from ftstab.models.source import here, identify
-from ftstab.results import find_study
+from ftstab.results import data_folder, find_study
 from ftstab.running.remarks import (
     asked_place,
     left_out_remarks,
@@ -61,8 +61,8 @@ def check(argument: str) -> Checked:
         MisuseError: there is no such study.
     """
     path = Path(argument).expanduser()
-    if path.is_file():
-        parts, base_dir = load_parts(path), path.absolute().parent
+    if path.exists() and not path.is_dir():
+        parts, base_dir = load_parts(path), data_folder(path)
     else:
         study, base_dir = find_study(argument)
         parts = Parts(study)

@@ -9,7 +9,7 @@ import pytest
 
 from ftstab.cli.judge import judge_app
 from ftstab.cli.main import app
-from tests.lab import Finished, cli
+from tests.lab import Finished, Lab, cli
 
 STUDY, FOLDER, LABELLED = "STUDY", "FOLDER", "LABELLED"
 """Stand for a finished study, for a folder that is there, and for a file of labelled answers."""
@@ -152,3 +152,22 @@ def test_what_a_study_found_is_no_misuse(finished: Finished) -> None:
         done = cli(*args)
         assert done.code == 1, done
     assert not (finished.lab.folder / "recipe.yaml").exists()
+
+
+def test_a_study_that_never_ran_is_told_a_command_that_works(lab: Lab) -> None:
+    folder = lab.folder / "sp ace"
+    folder.mkdir()
+    study = lab.study("never").rename(folder / "never.yaml")
+    done = cli("frontier", study)
+    assert done.code == 1
+    assert f"run `ftstab run '{study}'` first" in done.err
+
+
+def test_a_report_that_cannot_be_written_says_where_else(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = cli("report", finished.study, "--out", tmp_path / "file" / "page.html")
+    assert done.code == 1
+    assert f"{tmp_path}/file/page.html: the report can't be written there: " in done.err
+    assert "`ftstab report ... --out FILE`" in done.err
+    assert "Errno" not in done.err
+    assert ".part" not in done.err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +280,20 @@ def test_a_file_without_faults_is_the_study_itself(tmp_path: Path) -> None:
 def test_a_folder_of_a_study_is_checked_too(finished: Finished) -> None:
     done = cli("validate", finished.lab.store / "whole")
     assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_a_study_may_come_through_a_pipe(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """As the shell's `<(...)` gives it; its data lie where the command is given."""
+    text = lab.study("piped").read_text()
+    pipe = tmp_path / "63"
+    os.mkfifo(pipe)
+    monkeypatch.chdir(lab.folder)
+    with ThreadPoolExecutor() as pool:
+        written = pool.submit(pipe.write_text, text)
+        done = cli(command, pipe)
+        assert written.result(60) == len(text)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"{pipe}: no faults" if command == "validate" else "study piped")
