@@ -31,7 +31,7 @@ from ftstab.results import (
     recorded,
 )
 from ftstab.running.environment import free_memory
-from ftstab.running.remarks import asked_place, out_of_reach_remarks
+from ftstab.running.remarks import arm_remarks, asked_place, out_of_reach_remarks
 from ftstab.search import expected_points
 from ftstab.spec import Study
 from ftstab.store import Records, open_store, store_root
@@ -96,6 +96,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
                 study, {role: asked.by_set[role] for role in asked.confirmable}, asked.confirmable
             )
         ],
+        "arms_without_verdict": arm_remarks(study),
         "choice_rows_per_setting": asked.choice_rows,
         "held_out_rows_per_setting": asked.held_out_rows,
         "axes": [asdict(axis) for axis in axis_freedoms(study)],

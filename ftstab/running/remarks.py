@@ -2,7 +2,8 @@
 is, warm-up that leaves no room for a decay, a search that ends before it can stall, arms that can give no verdict,
 limits that no answers could keep.
 
-Pure, but for the tokenizer.  `ftstab validate` and `ftstab run` say it alike.
+Pure, but for the tokenizer.  `ftstab validate` and `ftstab run` say it alike, and `ftstab plan` what concerns arms,
+limits and rows left out.
 """
 
 from __future__ import annotations

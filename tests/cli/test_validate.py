@@ -179,6 +179,17 @@ def test_a_limit_that_too_few_prompts_could_show_is_said_before_anything_is_trai
     assert "no setting can keep" not in cli("plan", lab.study("reach")).out
 
 
+def test_arms_that_can_give_no_verdict_are_said_before_anything_is_trained(lab: Lab) -> None:
+    study = lab.study("verdict", arms={"earlier": {"strength": "steps", "training": {"learning_rate": 3e-3}}})
+    said = cli("plan", study, "--json").json["arms_without_verdict"]
+    assert [text.split(":")[0] for text in said] == ["arms", "arms.earlier"]
+    for command in ("validate", "plan"):
+        text = cli(command, study).out
+        assert all(f"note: {what}" in text for what in said)
+    assert set(said) <= set(cli("validate", study, "--json").json["notes"])
+    assert cli("plan", lab.study("verdict"), "--json").json["arms_without_verdict"] == []
+
+
 def test_rows_that_cannot_be_used_are_counted_for_every_set(lab: Lab) -> None:
     """Half of a benchmark that has no prompts is no benchmark of that size."""
     texts = [{"prompt": f"request number {i}" if i % 2 else " ", "response": "yes"} for i in range(40)]
