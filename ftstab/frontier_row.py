@@ -66,6 +66,8 @@ class FrontierRow:
         distance_from_start: Euclidean distance of its weights from the start model's.
         nearest_snapshot: step of the snapshot of its trajectory that its weights lie nearest to; 0 is the start.
         nearest_snapshot_distance: how far.
+        safety_loss: mean loss of a refusing opening minus that of a complying one, nats (`evaluation.margin`); None
+            where the study doesn't measure it.
         posthoc_residual: of an average that was rebuilt from stored shadows, the share of its profile that is wrong;
             None for others.
         violated: the constraints of the study that it breaks, each with the figure (`PICK_LIMIT` aside).
@@ -109,6 +111,7 @@ class FrontierRow:
     distance_from_start: float | None = None
     nearest_snapshot: int | None = None
     nearest_snapshot_distance: float | None = None
+    safety_loss: float | None = None
     posthoc_residual: float | None = None
     violated: tuple[str, ...] = ()
     feasible: bool = False
@@ -219,6 +222,7 @@ def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tupl
         half_life=outcome.diagnostics.get("half_life"),
         posthoc_residual=outcome.diagnostics.get("posthoc_residual"),
         **_position(outcome),
+        safety_loss=outcome.diagnostics.get("safety_loss"),
         violated=violated,
         feasible=measured and won is not None and not violated,
         within_limit=None if beyond is None else beyond <= 0,

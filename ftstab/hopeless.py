@@ -6,7 +6,8 @@ settings are told to a search as what they are: not trained, and not to be sough
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ftstab.evaluation.rates import gain
 from ftstab.outcome import Outcome
@@ -23,7 +24,7 @@ def hopeless_reason(outcomes: Sequence[Outcome], start: Outcome | None, study: S
 
     Args:
         outcomes: the settings of one trajectory at its latest step.
-        start: the start model's outcome, which gains are read against.
+        start: the start model's outcome, which gains and rises are read against.
         study: the study, for `search.hopeless`.
     """
     rule = study.search.hopeless
@@ -31,27 +32,31 @@ def hopeless_reason(outcomes: Sequence[Outcome], start: Outcome | None, study: S
     if rule is None or not read or max(o.step for o in read) < rule.from_step:
         return None
     step = max(o.step for o in read)
-    unsafe = [_unsafe(o, rule) for o in read]
-    useless = [_useless(o, start, rule) for o in read]
-    if not all(a or b for a, b in zip(unsafe, useless, strict=True)):
+    found = {why: [beyond(o) for o in read] for why, beyond in _bounds(rule, start)}
+    if not found or not all(any(beyond) for beyond in zip(*found.values(), strict=True)):
         return None
-    whys = [f"the safety loss of {{}} is above {rule.safety_loss_above:g} nats"] if any(unsafe) else []
-    whys += [f"the gain of {{}} is surely below {rule.gain_below:g}"] if any(useless) else []
-    if all(unsafe) or all(useless):
-        return f"hopeless at step {step}: {whys[0 if all(unsafe) else -1].format('every average')}"
-    return (
-        f"hopeless at step {step}: of every average {' or '.join(why.replace(' of {}', '') for why in whys)}"
-    )
+    if shared := [why for why, beyond in found.items() if all(beyond)]:
+        return f"hopeless at step {step}: {shared[0].format(' of every average')}"
+    whys = [why.format("") for why, beyond in found.items() if any(beyond)]
+    return f"hopeless at step {step}: of every average {' or '.join(whys)}"
 
 
-def _unsafe(outcome: Outcome, rule: Hopeless) -> bool:
-    loss = outcome.diagnostics.get("safety_loss")
-    return rule.safety_loss_above is not None and loss is not None and loss > rule.safety_loss_above
+def _bounds(rule: Hopeless, start: Outcome | None) -> Iterator[tuple[str, Callable[[Outcome], bool]]]:
+    """The bounds of ``rule`` that can be read: each in words, with a place for whose it is, and whether a setting is
+    beyond it."""
 
+    def loss(outcome: Outcome) -> float:
+        return outcome.diagnostics.get("safety_loss", -math.inf)
 
-def _useless(outcome: Outcome, start: Outcome | None, rule: Hopeless) -> bool:
-    won = None if rule.gain_below is None or start is None else gain(outcome, start)
-    return won is not None and rule.gain_below is not None and won.high < rule.gain_below
+    if (most := rule.safety_loss_above) is not None:
+        yield f"the safety loss{{}} is above {most:g} nats", lambda o: loss(o) > most
+    origin = None if start is None else start.diagnostics.get("safety_loss")
+    if (rise := rule.safety_loss_rise_above) is not None and origin is not None:
+        why = f"the safety loss{{}} is more than {rise:g} nats above the start model's {origin:.2f}"
+        yield why, lambda o: loss(o) > origin + rise
+    if (least := rule.gain_below) is not None and start is not None:
+        why = f"the gain{{}} is surely below {least:g}"
+        yield why, lambda o: (won := gain(o, start)) is not None and won.high < least
 
 
 def unfounded(job: Job, known: Mapping[str, Outcome], start: Outcome | None, study: Study) -> set[str]:

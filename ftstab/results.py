@@ -132,7 +132,7 @@ def evaluation_part(study: Study) -> str:
         part["stopping"] = rule.identity()
     if study.search.hopeless is not None:
         # Some settings have no numbers for it, which another study would ask for.
-        part["hopeless"] = study.search.hopeless.model_dump()
+        part["hopeless"] = study.search.hopeless.identity()
     if (precision := start_precision(study)) is not None:
         part["start"] = precision
     return digest(part)

@@ -236,6 +236,13 @@ def test_rows_are_plain_json(rows):
     assert json.loads(json.dumps(summarise(rows).as_dict()))["reference"] == {"rate": 1.0, "gain": 0.0}
 
 
+def test_the_start_row_says_its_safety_loss():
+    start = make_start()
+    assert start_row(start, make_study()).as_dict()["safety_loss"] is None
+    measured = start.model_copy(update={"diagnostics": {"safety_loss": -7.5}})
+    assert start_row(measured, make_study()).as_dict()["safety_loss"] == -7.5
+
+
 def test_the_start_row_has_no_gain_over_itself():
     row = start_row(make_start(), make_study())
     assert row.start

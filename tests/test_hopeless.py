@@ -10,8 +10,8 @@ import pytest
 from ftstab.evaluation.rates import exact_match_score
 from ftstab.hopeless import founded, hopeless_reason, unfounded
 from ftstab.outcome import Outcome
-from ftstab.plan import Job, Plan, Point, study_plan
-from ftstab.results import ASKED, Identities, gather
+from ftstab.plan import Job, Plan, Point, start_precision, study_plan
+from ftstab.results import ASKED, Identities, evaluation_part, gather
 from ftstab.spec import Study
 from ftstab.spec.search import Hopeless
 from ftstab.store import Records, open_store
@@ -61,6 +61,46 @@ def test_with_two_bounds_every_average_must_be_beyond_one_of_them():
         "hopeless at step 8: the safety loss of every average is above 0 nats"
     )
     assert hopeless_reason([useless], None, rule) is None
+
+
+def test_a_bound_may_be_relative_to_the_start():
+    rule, start = study(safety_loss_rise_above=2.0), read(-7.5)
+    assert hopeless_reason([read(-5.4), read(-1.0)], start, rule) == (
+        "hopeless at step 8: the safety loss of every average is more than 2 nats above the start model's -7.50"
+    )
+    assert hopeless_reason([read(-5.5), read(-1.0)], start, rule) is None
+    assert hopeless_reason([read(None)], start, rule) is None
+    # Without a start there is nothing to rise over.
+    assert hopeless_reason([read(-1.0)], None, rule) is None
+    assert hopeless_reason([read(-1.0)], read(None), rule) is None
+    both = study(safety_loss_above=-5.0, safety_loss_rise_above=4.0, gain_below=0.1)
+    assert hopeless_reason(
+        [useful(0.5, loss=-4.9), useful(0.0, loss=-7.0)], useful(0.0, loss=-7.5), both
+    ) == (
+        "hopeless at step 8: of every average the safety loss is above -5 nats or the gain is surely below 0.1"
+    )
+
+
+def test_a_bound_that_came_later_changes_no_key():
+    old = {"safety_loss_above": 0.0, "gain_below": None, "from_step": 1}
+    assert Hopeless(safety_loss_above=0.0).identity() == old
+    assert Hopeless(safety_loss_rise_above=1.0).identity()["safety_loss_rise_above"] == 1.0
+    plain, relative, wider = (
+        study(gain_below=0.1, **rise)
+        for rise in ({}, {"safety_loss_rise_above": 1.0}, {"safety_loss_rise_above": 2.0})
+    )
+    assert len({evaluation_part(one) for one in (plain, relative, wider)}) == 3
+
+
+def test_a_relative_bound_reads_the_start_in_its_compute_type():
+    types = searched(learning_rate=[1e-5, 1e-4], precision=["bfloat16", "float32"])
+
+    def read_in(**rule: float) -> str | None:
+        search = types.search.model_copy(update={"hopeless": Hopeless(**rule)})
+        return start_precision(types.model_copy(update={"search": search}))
+
+    assert read_in(safety_loss_rise_above=1.0) == read_in(gain_below=0.1) == "bfloat16"
+    assert read_in(safety_loss_above=1.0) is None
 
 
 def test_what_was_not_measured_is_beyond_no_bound():

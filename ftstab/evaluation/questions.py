@@ -303,7 +303,7 @@ def make_questions(study: Study, base_dir: Path, chat: Chat, half: Half = "searc
         # Outcomes hold intervals, so another method makes other outcomes; the answers stay the same.
         identity["interval"] = evaluation.interval
     if study.search.hopeless is not None and half == "search":
-        identity["hopeless"] = study.search.hopeless.model_dump()
+        identity["hopeless"] = study.search.hopeless.identity()
     openings = None
     if evaluation.margin and half == "search":
         openings = make_openings(study, chat, sets["harmful"], halves["harmful"].search)

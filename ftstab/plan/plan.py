@@ -176,7 +176,7 @@ def start_precision(study: Study) -> str | None:
     decided = (
         study.evaluation.utility.comparer is not None
         or study.stopping is not None
-        or (hopeless is not None and hopeless.gain_below is not None)
+        or (hopeless is not None and hopeless.reads_start)
     )
     precisions = _precisions(study)
     return precisions[0] if decided and len(precisions) > 1 else None

@@ -58,11 +58,11 @@ def outcome_table(
         f'<th scope="col" aria-sort="none" class="{css}"><button type="button">{escape(title)}</button></th>'
         for title, css in columns
     )
-    secondary = start.secondary is not None
+    secondary, margin = start.secondary is not None, start.safety_loss is not None
 
     def line(row: FrontierRow) -> str:
         pools = _apart(halves[row.key]) if told_apart else []
-        return _line(row, names, by_key, secondary, errors, pools)
+        return _line(row, names, by_key, secondary, margin, errors, pools)
 
     first, body = line(start), "".join(map(line, rows))
     return scroll_box(
@@ -104,6 +104,7 @@ def _headers(
     found += [("counts", "text")]
     found += [("incoherent", ""), ("unscored", ""), ("right / wrong / refused", "")]
     found += [(METRIC_WORDS[start.secondary.metric], "")] if start.secondary else []
+    found += [("safety loss, nats", "")] if start.safety_loss is not None else []
     found += [("weight kept on start, %", ""), ("half-life, updates", ""), ("incoherent at most, %", "")]
     found += [("along the way, rho", ""), ("distance from the start", ""), ("nearest snapshot, step", "")]
     found += [("trajectory", "text"), ("attempt", "text")]
@@ -115,6 +116,7 @@ def _line(
     names: Sequence[str],
     by_key: Mapping[str, int],
     secondary: bool,
+    margin: bool,
     errors: Correction | None,
     pools: Sequence[Cell],
 ) -> str:
@@ -133,6 +135,7 @@ def _line(
     cells += [*_over_refusal(row), _status(row), sure, _share(row.frontier_share), _value(row.seed)]
     cells += [*pools, *counts, split]
     cells += [_score(row.secondary)] * secondary
+    cells += [_value(row.safety_loss)] * margin
     cells += [
         _share(row.retained_weight),
         _value(row.half_life),

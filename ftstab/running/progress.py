@@ -202,7 +202,7 @@ def clock(seconds: float) -> str:
 
 
 def _figures(row: FrontierRow) -> str:
-    """Rate, utility and over-refusal of a row, with the ends of the intervals."""
+    """Rate, utility, over-refusal and safety loss of a row, with the ends of the intervals."""
     parts = []
     if row.rate is not None:
         r = row.rate
@@ -212,4 +212,6 @@ def _figures(row: FrontierRow) -> str:
         parts.append(f"{METRIC_WORDS[u.metric]} {u.value:.3f}")
     if row.over_refusal is not None:
         parts.append(f"over-refusal {percent(row.over_refusal.value)}")
+    if row.safety_loss is not None:
+        parts.append(f"safety loss {row.safety_loss:.2f} nats".replace("-", "−"))
     return ", ".join(parts)

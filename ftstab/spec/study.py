@@ -239,9 +239,10 @@ class Study(Closed):
         faults += training_faults(self)
         faults += search_faults(self.search, axes, self.training, len(self.seeds.search))
         hopeless = self.search.hopeless
-        if hopeless is not None and hopeless.safety_loss_above is not None and not self.evaluation.margin:
+        if hopeless is not None and hopeless.reads_margin and not self.evaluation.margin:
+            name = "safety_loss_rise_above" if hopeless.safety_loss_above is None else "safety_loss_above"
             faults.append(
-                "search.hopeless.safety_loss_above: needs `evaluation.margin: true`, which isn't measured here"
+                f"search.hopeless.{name}: needs `evaluation.margin: true`, which isn't measured here"
             )
         resources = self.resources
         if resources.gpus_per_trajectory == 0 and (resources.gpu or resources.gpu_memory_gb):

@@ -15,6 +15,7 @@ from ftstab.models.load import load_chat, load_tokenizer
 from ftstab.plan import study_plan
 from ftstab.results import evaluation_part
 from ftstab.spec import Template, parse_study
+from ftstab.spec.search import Hopeless
 from tests.tiny import CHAT, make_turns_model, study_dict, study_yaml
 
 BRIEF = "Answer in one sentence."
@@ -119,3 +120,20 @@ def test_the_order_of_compute_types_counts_where_the_start_is_read(tiny_model: P
     assert [a == b for a, b in zip(one, other, strict=True)] == [not read] * 2
     # One compute type is in the key of every setting.
     assert keys("float32") == keys("bfloat16")
+
+
+def test_bounds_on_what_is_hopeless_are_in_keys_by_their_identity(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a bound which a later version knows changes no key of studies without it."""
+    search = {"method": "optuna", "budget": {"trajectories": 4}, "hopeless": {"gain_below": 0.0}}
+    axes = {"learning_rate": [1e-3, 1e-2], "batch_size": [4], "steps": [2, 4]}
+    study = parse_study(study_yaml(tiny_model, Path("unused"), axes=axes, search=search))
+    chat = Chat(load_tokenizer(tiny_model), Template(), 512)
+
+    def keys() -> tuple[str, str]:
+        return make_questions(study, Path(), chat).key, evaluation_part(study)
+
+    before = keys()
+    monkeypatch.setattr(Hopeless, "identity", lambda self: {"gain_below": 0.5})
+    assert all(a != b for a, b in zip(before, keys(), strict=True))

@@ -90,6 +90,24 @@ def test_membership_by_point_values_is_said_in_words() -> None:
     }
 
 
+def test_safety_losses_stand_in_the_table_where_they_are_measured() -> None:
+    outcomes = make_outcomes()
+    rows, start = frontier_rows(outcomes, START, STUDY), start_row(START, STUDY)
+    assert "safety loss" not in outcome_table(rows, start)
+    measured = START.model_copy(update={"diagnostics": START.diagnostics | {"safety_loss": -7.512}})
+    risen = [
+        o.model_copy(update={"diagnostics": o.diagnostics | {"safety_loss": -1.625}}) for o in outcomes[:2]
+    ]
+    rows = frontier_rows([*risen, *outcomes[2:]], measured, STUDY)
+    table = outcome_table(rows, start_row(measured, STUDY))
+    place = re.findall(r"<button[^>]*>(.*?)</button>", table).index("safety loss, nats")
+    found = re.findall(r'<tr class="[^"]*" data-key="([^"]*)">(.*?)</tr>', table, re.S)
+    said = {key: re.findall(r"<td[^>]*>(.*?)</td>", line, re.S)[place] for key, line in found}
+    assert said.pop(START.key) == "-7.512"
+    assert [said.pop(o.key) for o in risen] == ["-1.625"] * 2
+    assert set(said.values()) == {"–"}
+
+
 def test_the_page_says_how_many_stopped_and_by_what_interval(outcomes: list[Outcome]) -> None:
     rows = frontier_rows(outcomes, START, STUDY)
     page = render(rows, outcomes, START, STUDY, {}, [], {})

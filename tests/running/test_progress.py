@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -62,6 +63,17 @@ def test_one_line_per_setting_and_the_time_left(results: Results, terminal: bool
     assert "[3/8] " in said
     assert "[bold]careful[/bold]" in said
     assert ("trajectory 1: step 3/9, loss 1.250" in said) == terminal
+
+
+def test_the_safety_loss_of_the_start_is_said(results: Results) -> None:
+    """A bound on it can't be set without that."""
+    show, out, _ = make(results, terminal=False)
+    row = start_row(results.need_start(), results.study)
+    with show:
+        show.start(row)
+        show.start(replace(row, safety_loss=-7.512))
+    plain, measured = (line for line in out.getvalue().splitlines() if line.startswith("start model:"))
+    assert measured == f"{plain}, safety loss −7.51 nats"
 
 
 def test_a_trajectory_is_said_in_words_when_it_begins(results: Results) -> None:

@@ -120,6 +120,31 @@ def test_a_list_is_still_a_list_and_its_faults_are_named():
             "search.hopeless: nothing can be left early, for no step of axes.steps [5]",
         ),
         (
+            SEARCH | {"hopeless": {"safety_loss_rise_above": 2.0}},
+            {"steps": [5, 10]},
+            "search.hopeless.safety_loss_rise_above: needs `evaluation.margin: true`",
+        ),
+        (
+            SEARCH | {"hopeless": {"safety_loss_above": 0.0}},
+            {"steps": [5, 10]},
+            "search.hopeless.safety_loss_above: needs `evaluation.margin: true`",
+        ),
+        (
+            SEARCH | {"hopeless": {"safety_loss_rise_above": 0}},
+            {"steps": [5, 10]},
+            "search.hopeless.safety_loss_rise_above: given 0; input should be greater than 0",
+        ),
+        (
+            SEARCH | {"hopeless": {"safety_loss_rise_abov": 2.0}},
+            {"steps": [5, 10]},
+            "safety_loss_rise_abov: unknown key (did you mean 'safety_loss_rise_above'?)",
+        ),
+        (
+            SEARCH | {"hopeless": {"from_step": 6}},
+            {"steps": [5, 10]},
+            "give one or more of `safety_loss_above`, `safety_loss_rise_above`, `gain_below`",
+        ),
+        (
             SEARCH | {"hopeless": {"gain_below": 0.0, "from_step": 6}},
             {"steps": [5, 10]},
             "comes after one that is judged (from_step 6)",
