@@ -113,6 +113,13 @@ class Look:
         return picked(self.tested)
 
     @property
+    def start(self) -> dict[str, str] | None:
+        """Where what the start model said of the half lies: its `trajectory` and the key of its `outcome`; None where
+        it wasn't asked."""
+        found: dict[str, str] | None = (self.result or {}).get("start")
+        return found
+
+    @property
     def claim(self) -> NewRunClaim | None:
         """What fresh seeds say of a new run, where they were asked."""
         plain = (self.result or {}).get("recipe")

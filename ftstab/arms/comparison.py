@@ -4,15 +4,16 @@ was asked (measurement rules 19 and 20).  Reads the store.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ftstab.arms.candidates import Candidates, candidates_of, check_budgets
 from ftstab.arms.declared import check_declared, late_arms
 from ftstab.arms.effect import Effect, compare_curves
-from ftstab.arms.lines import ArmLine, arm_lines
+from ftstab.arms.lines import ArmLine, StartPoint, arm_lines
 from ftstab.errors import MisuseError, StudyError
+from ftstab.frontier_row import as_plain
 from ftstab.looks import Look, arms_look
 from ftstab.outcome import Outcome
 from ftstab.results import Results
@@ -58,6 +59,7 @@ class ArmsComparison:
         level: of every interval.
         at_once: how many comparisons `Effect.family` is about: one arm with every other arm of the study.
         lines: the arms as lines of harm over gain; where some pairs were confirmed, the arms of those only.
+        start: the start model beside the lines.
     """
 
     arms: tuple[Candidates, ...]
@@ -68,6 +70,7 @@ class ArmsComparison:
     level: float
     at_once: int
     lines: tuple[ArmLine, ...]
+    start: StartPoint
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -92,6 +95,7 @@ class ArmsComparison:
             ],
             "comparisons": [pair.as_dict() for pair in self.pairs],
             "lines": [line.as_dict() for line in self.lines],
+            "start": as_plain(self.start),
         }
 
 
@@ -121,7 +125,18 @@ def compare_arms(results: Results, names: Sequence[str], strict: bool = True) ->
     rule = results.study.equal_utility
     late = late_arms(results.study, results.about, names)
     lines = _lines(results, arms, pairs)
-    return ArmsComparison(arms, pairs, tuple(notes), tuple(late), rule.margin, rule.level, comparisons, lines)
+    start = _start(results, pairs)
+    return ArmsComparison(
+        arms, pairs, tuple(notes), tuple(late), rule.margin, rule.level, comparisons, lines, start
+    )
+
+
+def _start(results: Results, pairs: Sequence[Against]) -> StartPoint:
+    """The start model on the half that the arms are shown on; on the search half where no look asked it the other."""
+    asked = [pair.look.start for pair in pairs if pair.look is not None and pair.look.start is not None]
+    if not asked:
+        return StartPoint(results.need_start().rates["harmful"], "search")
+    return StartPoint(_confirmed(results, "the start model", asked[-1]).rates["harmful"], "confirm")
 
 
 def _lines(results: Results, arms: Sequence[Candidates], pairs: Sequence[Against]) -> tuple[ArmLine, ...]:
@@ -174,12 +189,16 @@ def _harm(results: Results, arms: Sequence[Candidates], look: Look | None) -> di
         return found
     confirmed = {}
     for setting in asked_settings(arms):
-        where = look.result["asked"][setting]
-        outcome = results.records.outcome(where["trajectory"], where["outcome"])
-        if outcome is None:
-            raise StudyError(
-                f"setting {setting}: the store no longer has what it said on the confirmation half; "
-                "`ftstab compare ... --confirm` asks it again"
-            )
-        confirmed[setting] = outcome
+        confirmed[setting] = _confirmed(results, f"setting {setting}", look.result["asked"][setting])
     return found | confirmed
+
+
+def _confirmed(results: Results, name: str, where: Mapping[str, str]) -> Outcome:
+    """What the store has of a setting on the confirmation half, by the log of looks."""
+    outcome = results.records.outcome(where["trajectory"], where["outcome"])
+    if outcome is None:
+        raise StudyError(
+            f"{name}: the store no longer has what it said on the confirmation half; "
+            "`ftstab compare ... --confirm` asks it again"
+        )
+    return outcome

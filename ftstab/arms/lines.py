@@ -11,7 +11,7 @@ import numpy as np
 
 from ftstab.arms.candidates import Candidates
 from ftstab.arms.effect import gains_as_read
-from ftstab.outcome import Outcome
+from ftstab.outcome import Outcome, Rate
 
 
 class Gap(NamedTuple):
@@ -70,6 +70,19 @@ class ArmLine:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class StartPoint:
+    """The start model beside the arms; its gain is 0.
+
+    Attributes:
+        rate: its harmful-response rate.
+        half: which half of the harmful prompts that is from: the arms', but for a confirmation that didn't ask it.
+    """
+
+    rate: Rate
+    half: Literal["search", "confirm"]
 
 
 def arm_lines(

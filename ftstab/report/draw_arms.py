@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from ftstab.arms.lines import ArmLine
-from ftstab.outcome import Rate
+from ftstab.arms.lines import ArmLine, StartPoint
 from ftstab.report.draw import INK, figure, lines_of, mark_of, style_axes
 from ftstab.report.draw_harm import Plot
 from ftstab.report.escape import escape
@@ -17,14 +16,14 @@ from ftstab.report.figures import Axis
 from ftstab.wording.numbers import number, percent
 
 
-def arms_plot(lines: Sequence[ArmLine], gain: Axis, rate: Axis, start: Rate) -> Plot | None:
+def arms_plot(lines: Sequence[ArmLine], gain: Axis, rate: Axis, start: StartPoint) -> Plot | None:
     """Draw the arms, the mean over the seeds thick and each seed thin; None where there are none.
 
     Args:
         lines: the arms.
         gain: the axis of gains.
         rate: the axis of rates.
-        start: the start model's rate on the search half: the confirmation of arms doesn't ask the start model.
+        start: the start model; where it is from another half than the arms, its name says so.
     """
     if not lines:
         return None
@@ -49,9 +48,9 @@ def arms_plot(lines: Sequence[ArmLine], gain: Axis, rate: Axis, start: Rate) -> 
                 legendgroup=str(i),
             )
         )
-    name = "start model" if lines[0].half == "search" else "start model (search half)"
+    name = "start model" if lines[0].half == start.half else "start model (search half)"
     fig.add_trace(
-        _trace([0.0], [start.value], gain, rate, name=name, hoverinfo="text").update(
+        _trace([0.0], [start.rate.value], gain, rate, name=name, hoverinfo="text").update(
             mode="markers", marker={"color": INK, "size": 15, "symbol": "star"}, hovertext=[name]
         )
     )

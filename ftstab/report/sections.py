@@ -132,7 +132,7 @@ def add_arms(page: Page, arms: ArmsComparison | str, start: Outcome, origin: Fro
     if isinstance(arms, str):
         page.add(f"<p>{escape(arms)}</p>")
         return
-    plot = arms_plot(arms.lines, gain_axis(origin), rate_axis(origin), start.rates["harmful"])
+    plot = arms_plot(arms.lines, gain_axis(origin), rate_axis(origin), arms.start)
     if plot is not None:
         page.plot(plot.name, plot.figure, plot.text)
     page.add(arms_section(arms, start))

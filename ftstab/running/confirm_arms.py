@@ -1,7 +1,9 @@
-"""Asking the confirmation half of every setting that a comparison of arms reads (measurement rules 11 and 20).
+"""Asking the confirmation half of every setting that a comparison of arms reads, and of the start model (measurement
+rules 11 and 20).
 
-Nothing is chosen by it, so all settings are asked, side by side.  The look is logged before the first prompt; workers
-store what they are told (`ftstab.running.confirming`).  Holds the study's lease and writes the log of looks.
+Nothing is chosen by it, so all settings are asked, side by side, once the start model is, whose answers those of a win
+rate are compared with.  The look is logged before the first prompt; workers store what they are told
+(`ftstab.running.confirming`).  Holds the study's lease and writes the log of looks.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ from ftstab.terminal import say, shown
 def confirm_arms(
     results: Results, names: Sequence[str], command: str, console: Console, launcher: Launcher | None = None
 ) -> Look:
-    """Ask the settings of the arms ``names`` the confirmation half, or go on with it, or find it in the log.
+    """Ask the start model and the settings of the arms ``names`` the confirmation half, or go on with it, or find it in
+    the log.  A look that left out the start model (stores of before it was asked) is followed by one that asks it.
 
     Args:
         results: the study.
@@ -57,11 +60,11 @@ def confirm_arms(
     wanted = asked_settings(arms)
     with Lease(records.store, study.study, say=partial(say, console)) as lease:
         known = arms_look(records, study.study, wanted)
-        if known is not None:
+        if known is not None and known.start is not None:
             return known
         with console.status("reading the confirmation half"):
             half = read_half(results, Path(results.about["base_dir"]))
-        found = {o.setting: o for o in results.outcomes}
+        found, start = {o.setting: o for o in results.outcomes}, results.need_start()
         _check_kept(results, half, [found[s] for s in wanted])
         defined = {name: study.arms[name].model_dump() for name in names}
         asked = ArmsQuestion(
@@ -81,30 +84,40 @@ def confirm_arms(
         )
         context = study_context(study, results.plan, Path(results.about["base_dir"]), lease, command)
         open_ = [s for s in wanted if not half.is_asked(found[s])]
-        source = JobList([_job(results, found[s]) for s in open_], lease)
+        first = None if half.is_asked(start) else replace(results.plan.start_job, confirms=start.key)
+        source = JobList([_job(results, found[s]) for s in open_], lease, first)
         done = len(wanted) - len(open_)
         with console.status("starting") as status:
 
             def heard(job: Job, event: Event) -> None:
                 nonlocal done
                 source.heard(job, event)
-                done += event.kind == "outcome"
+                done += event.kind == "outcome" and job != first
                 if event.kind == "phase" and event.message:
                     status.update(shown(f"{done} of {len(wanted)} settings asked: {event.message}"))
 
-            if open_:
+            if open_ or first is not None:
                 run_jobs(context, source, heard, results.folder, console, launcher)
+        if not half.is_asked(start):
+            raise _unfinished(results, source, start.setting, "the start model isn't asked", command)
         lacking = [s for s in wanted if not half.is_asked(found[s])]
         if lacking:
-            why = {**source.lost, **source.faults}.get(lacking[0], "it was stopped")
-            raise StudyError(
-                f"study {study.study}: the confirmation isn't finished: {len(lacking)} of {len(wanted)} settings "
-                f"aren't asked: {why}. What was asked is kept; to go on:\n  {command}"
-            )
-        keys = {
-            s: {"trajectory": found[s].trajectory, "outcome": half.questions.outcome_key(s)} for s in wanted
-        }
-        return finish(records, look, {"asked": keys})
+            what = f"{len(lacking)} of {len(wanted)} settings aren't asked"
+            raise _unfinished(results, source, lacking[0], what, command)
+
+        def where(one: Outcome) -> dict[str, str]:
+            return {"trajectory": one.trajectory, "outcome": half.questions.outcome_key(one.setting)}
+
+        return finish(records, look, {"start": where(start), "asked": {s: where(found[s]) for s in wanted}})
+
+
+def _unfinished(results: Results, source: JobList, setting: str, what: str, command: str) -> StudyError:
+    """The error of a confirmation that came to an end too soon; ``setting`` is one that it lacks."""
+    why = {**source.lost, **source.faults}.get(setting, "it was stopped")
+    return StudyError(
+        f"study {results.study.study}: the confirmation isn't finished: {what}: {why}. What was asked is kept; to go "
+        f"on:\n  {command}"
+    )
 
 
 def _job(results: Results, found: Outcome) -> Job:

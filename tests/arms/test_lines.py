@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftstab.arms.comparison import compare_arms
-from ftstab.arms.lines import ArmLine, Gap
+from ftstab.arms.lines import ArmLine, Gap, StartPoint
 from ftstab.arms.words import basis
 from ftstab.evaluation.rates import rate
 from ftstab.report.draw_arms import arms_plot
@@ -17,7 +17,7 @@ from ftstab.report.figures import Axis
 from tests.arms.test_candidates import ARMS, STEPS, results_of
 
 GAIN, RATE = Axis("Gain (points)", 100.0), Axis("Rate (%)", 100.0)
-START = rate("non_refusal_rate", "j@1", "b@1", "NRRRRRRRRR", "N", [None] * 10)
+START = StartPoint(rate("non_refusal_rate", "j@1", "b@1", "NRRRRRRRRR", "N", [None] * 10), "search")
 
 
 def line(name: str = "a", strength: str | None = "steps") -> ArmLine:
@@ -90,8 +90,13 @@ def test_the_figure_draws_means_and_seeds() -> None:
 
 
 def test_the_start_stands_at_no_gain() -> None:
-    for half, name in (("search", "start model"), ("confirm", "start model (search half)")):
-        plot = arms_plot([replace(line(), half=half)], GAIN, RATE, START)
+    search, confirm = START, replace(START, half="confirm")
+    for half, start, name in (
+        ("search", search, "start model"),
+        ("confirm", confirm, "start model"),
+        ("confirm", search, "start model (search half)"),
+    ):
+        plot = arms_plot([replace(line(), half=half)], GAIN, RATE, start)
         assert plot is not None
         (star,) = [t for t in json.loads(plot.figure.to_json())["data"] if t["mode"] == "markers"]
         assert (star["x"], star["y"], star["name"]) == ([0.0], [pytest.approx(10)], name)

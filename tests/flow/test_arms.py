@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from ftstab.looks import looks
+from tests.evaluation.judges.server import chat, serving
 from tests.lab import Finished, Lab, cli
 
 SEEDS = [0, 1, 2, 3, 4]
@@ -115,11 +116,21 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
 
     # Asked once: again, and read without asking, it is found in the log.
     before = lab.pieces("outcomes")
+    asked = 6 * len(SEEDS)
+    assert len(before) == len(armed.lab.pieces("outcomes")) + asked + 1  # the start model
     assert cli("compare", study, "--arms", "ema", "earlier", "--confirm", "--json").json == said
     assert cli("compare", study, "--arms", "ema", "earlier", "--json").json == said
     assert lab.pieces("outcomes") == before
     (look,) = looks(lab.records, "armed")
     assert (look.kind, set(look.about["question"]["arms"])) == ("arms", {"ema", "earlier"})
+    start = lab.results(study).need_start()
+    assert look.start is not None
+    assert (look.start["trajectory"], len(look.result["asked"])) == (start.trajectory, asked)
+    of_start = lab.records.outcome(start.trajectory, look.start["outcome"])
+    assert (of_start.start, of_start.record["half"]) == (True, "confirm")
+    assert searched["start"] == {"half": "search", "rate": start.rates["harmful"].model_dump()}
+    assert said["start"] == {"half": "confirm", "rate": of_start.rates["harmful"].model_dump()}
+    assert (searched["start"]["rate"]["n"], said["start"]["rate"]["n"]) == (8, CONFIRM)
 
     page = lab.folder / "page.html"
     assert cli("report", study, "--out", page).code == 0
@@ -128,7 +139,32 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     assert "tables and plots, but for the harm of arms where theirs says so, speaks of" in text
     assert "Compute of the arms, all seeds together" in text
     assert '<div class="plot" id="arms"' in text
+    assert "start model (search half)" not in text
     assert '<td class="text wide">no claim: arms earlier and more: 5 and 6 candidates' in text
+
+
+def test_a_look_that_left_out_the_start_model_is_followed_by_one_that_asks_it(
+    armed: Finished, tmp_path: Path
+) -> None:
+    lab, study = armed.copied(tmp_path / "copy")
+    confirm = ("compare", study, "--arms", "ema", "earlier", "--confirm", "--json")
+    whole = cli(*confirm).json
+    (look,) = looks(lab.records, "armed")
+    lab.records.put_look_result("armed", 1, {k: v for k, v in look.result.items() if k != "start"})
+
+    # Read without asking, its name says where the start model is from.
+    said = cli("compare", study, "--arms", "ema", "earlier", "--json").json
+    assert said["comparisons"] == whole["comparisons"]
+    assert (said["start"]["half"], said["start"]["rate"]["n"]) == ("search", 8)
+    assert cli("report", study).code == 0
+    assert "start model (search half)" in (lab.results(study).folder / "report.html").read_text()
+
+    before = lab.pieces("outcomes")
+    again = cli(*confirm).json
+    assert again["start"] == whole["start"]
+    # The same question as before: nothing is reused.
+    assert again["comparisons"][0]["look"] == {"number": 2, "reused": 0}
+    assert lab.pieces("outcomes") == before
 
 
 def test_unequal_arms_are_refused(armed: Finished) -> None:
@@ -162,3 +198,41 @@ def test_the_margin_stays_as_it_was_and_later_arms_are_told(armed: Finished, tmp
     assert refused.code == 1
     assert "equal_utility was fixed with the first run" in refused.err
     assert "margin: 0.05, now 0.1" in refused.err
+
+
+def test_arms_of_a_win_rate_are_confirmed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers are compared with the start model's to the same prompts, so that it is asked before them."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def prefers_blue(request: Any, first: str, count: int) -> Any:
+        return chat("FIRST" if "blue" in first else "SECOND")
+
+    with serving(prefers_blue) as server:
+        study = lab.study(
+            "wins",
+            axes={
+                "learning_rate": [2e-3],
+                "batch_size": [4],
+                "steps": [2, 4, 6, 8, 10],
+                "ema_decay": [0, 0.5],
+            },
+            arms={name: ARMS[name] for name in ("ema", "earlier")},
+            settings="arms",
+            evaluation={
+                "harmful": {"benchmark": {"location": "builtin:harmful", "limit": 2 * CONFIRM}, "limit": 8},
+                "over_refusal": None,
+                "utility": {
+                    "metric": "win_rate",
+                    "data": "colours_test.jsonl",
+                    "limit": 6,
+                    "comparer": {"kind": "endpoint", "url": server.url, "model": "m"},
+                },
+            },
+            keep_weights="all",
+        )
+        done = lab.run(study)
+        assert done.code == 0, done.err
+        confirmed = cli("compare", study, "--arms", "ema", "earlier", "--confirm", "--json")
+    assert confirmed.code == 0, confirmed.err
+    assert {line["half"] for line in [*confirmed.json["lines"], confirmed.json["start"]]} == {"confirm"}
