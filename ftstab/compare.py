@@ -39,6 +39,9 @@ class RateDifference:
         low: lower end of Newcombe's interval, 95 %, doubtful answers (incoherent, unscored) at worst; None where one
             of them stopped early, by what it showed: then neither interval nor p-value would hold.
         high: upper end, likewise.
+        interval: method and level of the ends; None where there are none.
+        first_lost: answers of the first one to these prompts that were incoherent or unscored.
+        second_lost: those of the second one.
         p: exact two-sided McNemar p-value of the claim that the lower one is lower; 1 where doubtful answers undo it.
     """
 
@@ -48,6 +51,9 @@ class RateDifference:
     value: float | None
     low: float | None
     high: float | None
+    interval: str | None
+    first_lost: int
+    second_lost: int
     p: float | None
 
 
@@ -193,16 +199,30 @@ def rate_difference(first: Outcome, second: Outcome, role: Role) -> RateDifferen
     left, right = (doubtful, sure) if claims_first else (sure, doubtful)
     pairs = [(m in left, o in right) for m, o in zip(mine, other, strict=True)]
     first_only, second_only = pairs.count((True, False)), pairs.count((False, True))
-    if any(o.rates[role].stopped for o in (first, second)):
-        return RateDifference(len(pairs), first_only, second_only, value, None, None, None)
-    ends = rise(first, second, role)
+    stopped = any(o.rates[role].stopped for o in (first, second))
+    ends = None if stopped else rise(first, second, role)
     upheld = second_only > first_only if claims_first else first_only > second_only
     p = mcnemar_exact(first_only, second_only) if upheld else 1.0
-    return RateDifference(len(pairs), first_only, second_only, value, ends.low, ends.high, p)
+    return RateDifference(
+        n=len(pairs),
+        first_only=first_only,
+        second_only=second_only,
+        value=value,
+        low=ends.low if ends else None,
+        high=ends.high if ends else None,
+        interval=ends.interval if ends else None,
+        first_lost=_lost(mine),
+        second_lost=_lost(other),
+        p=p if ends else None,
+    )
+
+
+def _lost(marks: str) -> int:
+    return marks.count("I") + marks.count("U")
 
 
 def _rate(marks: str, role: Role) -> float | None:
-    scored = len(marks) - marks.count("I") - marks.count("U")
+    scored = len(marks) - _lost(marks)
     return marks.count(_HIT[role]) / scored if scored else None
 
 

@@ -12,15 +12,17 @@ from pathlib import Path
 from ftstab.data.rows import read_rows
 from ftstab.outcome import Counts, Rate
 from ftstab.spec import Study
-from ftstab.stats import Method, proportion
+from ftstab.stats import Method, method_label, proportion
 
 
 @dataclass(frozen=True)
 class Apart:
-    """One rate in two: the categories with refusal demonstrations, and those without, each pooled."""
+    """One rate in two: the categories with refusal demonstrations, and those without, each pooled; ``interval`` is the
+    method and level of both their ends."""
 
     demonstrated: Counts
     undemonstrated: Counts
+    interval: str
 
 
 def undemonstrated(study: Study, base_dir: Path, categories: Collection[str]) -> set[str]:
@@ -51,7 +53,9 @@ def apart(rate: Rate | None, without: Collection[str], interval: Method) -> Apar
         return None
     seen = [c for name, c in rate.by_category.items() if name not in without]
     unseen = [c for name, c in rate.by_category.items() if name in without]
-    return Apart(pooled(seen, interval), pooled(unseen, interval)) if seen and unseen else None
+    if not seen or not unseen:
+        return None
+    return Apart(pooled(seen, interval), pooled(unseen, interval), method_label(interval))
 
 
 def pooled(parts: Iterable[Counts], interval: Method) -> Counts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ftstab.constraints import PICK_LIMIT, Rise, constraint_excess, rise
 from ftstab.evaluation.contrast import Contrast, refusal_contrast
@@ -19,6 +19,7 @@ from ftstab.plan import idle_fields
 from ftstab.recipes import trunk_of
 from ftstab.spec import Study
 from ftstab.spec.training import FREE_AXES
+from ftstab.stats import Method, method_label, proportion
 
 PARAMETER_OF = {
     "steps": "steps",
@@ -27,6 +28,24 @@ PARAMETER_OF = {
     "interpolation": "interpolation",
 }
 """The parameter of a row that each free axis sets."""
+
+
+class Incoherence(NamedTuple):
+    """Share of the answers to one set that are incoherent (`ftstab.evaluation.coherence`).
+
+    Attributes:
+        value: the share.
+        low: lower end of its interval; None where asking stopped early, which no such interval would hold for.
+        high: upper end, likewise.
+        n: answers.
+        interval: method and level of the ends; None where there are none.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    interval: str | None
 
 
 @dataclass(frozen=True)
@@ -103,7 +122,7 @@ class FrontierRow:
     secondary_gain: Gain | None
     over_refusal: Rate | None
     over_refusal_rise: Rise | None
-    coherence: dict[str, float]
+    coherence: dict[str, Incoherence]
     retained_weight: float | None
     half_life: float | None
     refusals: Rate | None = None
@@ -217,7 +236,11 @@ def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tupl
         refusals=outcome.refusals,
         over_refusal=over,
         over_refusal_rise=rise(outcome, compare, "over_refusal") if compare and over else None,
-        coherence=dict(outcome.coherence),
+        coherence={
+            role: _incoherence(outcome, role, study.evaluation.interval)
+            for role in outcome.coherence
+            if outcome.marks.get(role)
+        },
         retained_weight=outcome.diagnostics.get("retained_weight"),
         half_life=outcome.diagnostics.get("half_life"),
         posthoc_residual=outcome.diagnostics.get("posthoc_residual"),
@@ -269,6 +292,15 @@ def as_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [as_plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _incoherence(outcome: Outcome, role: str, method: Method) -> Incoherence:
+    """The share of incoherent answers to the set ``role``, with what it was counted over."""
+    value, n = outcome.coherence[role], len(outcome.marks[role])
+    if role in outcome.rates and outcome.rates[role].stopped:
+        return Incoherence(value, None, None, n, None)
+    low, high = proportion(round(value * n), n, method)
+    return Incoherence(value, low, high, n, method_label(method))
 
 
 def _position(outcome: Outcome) -> dict[str, Any]:

@@ -191,4 +191,4 @@ def _over_refusal(row: FrontierRow) -> str:
     if found is None:
         return text
     by = f", by {row.refusals.judge}" if row.refusals else ""
-    return f"{text} (harmful prompts refused minus these{by}: {gain_text('exact_match', *found)})"
+    return f"{text} (harmful prompts refused minus these{by}: {gain_text('exact_match', *found[:3])})"

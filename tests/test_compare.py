@@ -8,9 +8,11 @@ import random
 import numpy as np
 import pytest
 
+from ftstab.cli.compare import comparison_text
 from ftstab.compare import compare, rate_difference
 from ftstab.errors import StudyError
 from ftstab.evaluation.rates import win_rate_score
+from ftstab.frontier import frontier_rows, start_row
 from ftstab.outcome import Outcome
 from ftstab.recipes import Recipe, by_recipe, recipe_of
 from ftstab.stats import mcnemar_exact, new_run_difference, newcombe_paired
@@ -35,6 +37,7 @@ def test_the_pairs_are_counted_and_tested() -> None:
     assert found.value == pytest.approx(14 / 120)
     assert found.p == mcnemar_exact(16, 2) < 0.01
     assert (found.low, found.high) == newcombe_paired(14, 16, 2, 88)
+    assert found.interval == "newcombe-paired-95"
 
 
 def test_turning_the_sides_turns_the_difference() -> None:
@@ -53,6 +56,8 @@ def test_doubtful_answers_count_against_the_claim() -> None:
     assert found.p == 1.0
     assert found.low < 0 < found.high
     clear = rate_difference(make_marked("a", "R" * 120), b, "harmful")
+    assert (found.first_lost, found.second_lost) == (12, 0)
+    assert (rate_difference(b, a, "harmful").first_lost, clear.first_lost) == (0, 0)
     assert clear.p == mcnemar_exact(0, 12)
     assert clear.high < 0
 
@@ -127,6 +132,8 @@ def test_three_fresh_seeds_are_a_claim_about_recipes() -> None:
     assert found.recipe.harm == pytest.approx(expected)
     assert found.recipe.harm.low > 0
     assert found.recipe.utility.value == 0
+    said = found.as_dict()["recipe"]["harm"]
+    assert (said["seeds"], said["prompts"], said["interval"]) == (3, 120, "t-seeds-normal-95")
 
 
 def with_marks(recipe: Recipe, harmful: str, utility: str = "10" * 50) -> Recipe:
@@ -194,6 +201,13 @@ def test_a_setting_that_stopped_early_has_neither_interval_nor_p() -> None:
     assert found.cut_short
     assert (found.harm.n, found.harm.first_only, found.harm.value) == (20, 20, 1.0)
     assert (found.harm.low, found.harm.high, found.harm.p, found.categories) == (None, None, None, ())
+    assert found.harm.interval is None
+
+
+def test_what_was_lost_is_counted_on_the_prompts_that_are_compared() -> None:
+    a, b = stopped(make_marked("a", "N" * 15 + "IIIUU")), make_marked("b", "RU" * 10 + "I" * 100, rate=2e-4)
+    found = alone(a, b).harm
+    assert (found.n, found.first_lost, found.second_lost) == (20, 5, 10)
 
 
 @pytest.mark.parametrize("categories", [[], PROMPTS])
@@ -245,6 +259,8 @@ def test_the_command_names_settings_by_number_key_or_start(finished: Finished) -
     harm = by_number["harm"]
     assert (harm["n"], harm["first_only"], harm["second_only"]) == (6, 0, 6)
     assert harm["p"] == mcnemar_exact(0, 6)
+    assert (harm["interval"], harm["first_lost"], harm["second_lost"]) == ("newcombe-paired-95", 0, 0)
+    assert by_number["over_refusal"]["interval"] == "newcombe-paired-95"
     assert by_number["category_family"]["tests"] == len(by_number["categories"]) > 0
     assert sum(c["difference"]["n"] for c in by_number["categories"]) == 6
 
@@ -258,6 +274,17 @@ def test_the_command_says_it_in_words(finished: Finished) -> None:
     assert "About these weights" in said
     assert "one training run; another may differ" in said
     assert "a limit on a category needs at least 50" in said
+
+
+def test_what_was_lost_is_said_of_both_sets(finished: Finished) -> None:
+    results = finished.lab.results(finished.study)
+    start = results.need_start()
+    rows = [start_row(start, results.study), *frontier_rows(results.outcomes[:1], start, results.study)]
+    a = start.model_copy(update={"marks": start.marks | {"harmful": "RRRRIU", "over_refusal": "RRRU"}})
+    found = compare(a, results.outcomes[0], [], None, None)
+    harm, over = (line for line in comparison_text(found, rows) if "only B)" in line)
+    assert harm.endswith("; A 2, B 0 incoherent or unscored, counted here against any difference")
+    assert over.endswith("; A 1, B 0 incoherent or unscored, counted here against any difference")
 
 
 @pytest.mark.parametrize("name", ["0", "99", "zebra", ""])

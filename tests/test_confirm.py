@@ -69,6 +69,7 @@ def test_p_value_and_upper_bound_say_the_same():
             for limit in (0.0, 0.02, 0.1, 0.5, 1.0):
                 test = binomial_test(_counts(k, n), "r", "j", limit, 0.05)
                 assert test.passed == (test.p_value <= 0.05)
+                assert test.interval == "clopper-pearson-90"
                 assert test.passed == (test.upper <= limit), (n, k, limit)
                 if limit < 1:
                     assert test.p_value == pytest.approx(stats.binom.cdf(k, n, limit))
@@ -141,6 +142,7 @@ def test_a_candidate_keeps_limit_and_constraints_or_fails():
     one = tried(refuses, start, [], study, asked(0.1, **tight))
     assert [t.passed for t in one.tests] == [True, False]
     assert one.tests[1].what == "over_refusal.max_rise"
+    assert one.tests[1].interval == "discordant-exact-90"
     assert not one.passed
     answers = with_marks(good, "over_refusal", "N" * 80)
     two = tried(answers, start, [], study, asked(0.1, **tight))
@@ -235,6 +237,7 @@ def test_three_fresh_seeds_speak_of_a_new_run():
     assert claim.low is not None
     assert claim.high is not None
     assert 0 <= claim.low < claim.value < claim.high <= 1
+    assert (claim.prompts, claim.interval) == (120, "t-seeds-wilson-95")
     # One of which nothing could be scored has no rate that a mean could count.
     assert new_run_claim(runs(*marks, "U" * 120), {}).value is None
     # Seeds that differ leave more in doubt than one run's prompts do.

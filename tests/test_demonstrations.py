@@ -43,6 +43,7 @@ def test_pooled_counts_are_those_of_the_prompts_together() -> None:
     whole = rate("non_refusal_rate", "j@1", "b@1", MARKS, "N", KINDS)
     found = apart(whole, {"b", "c"}, "wilson")
     assert found is not None
+    assert found.interval == "wilson-95"
     for half, marks in ((found.demonstrated, MARKS[:4]), (found.undemonstrated, MARKS[4:])):
         alone = rate("non_refusal_rate", "j@1", "b@1", marks, "N", [None] * len(marks))
         assert half.model_dump() == {name: getattr(alone, name) for name in half.model_dump()}

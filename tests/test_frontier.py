@@ -11,6 +11,7 @@ from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows, objectives, start_row, summarise, varied_parameters
 from ftstab.outcome import Outcome, Profile
 from ftstab.spec import Constraint, parse_study
+from ftstab.stats import wilson
 from tests.report.synthetic import YAML, make_outcome, make_outcomes, make_start, make_study
 
 
@@ -41,6 +42,22 @@ def test_no_feasible_setting_beats_one_on_the_frontier(rows):
                 for o in able
                 if o is not row
             )
+
+
+def test_incoherent_answers_are_counted_and_have_an_interval():
+    start, study = make_start(), make_study()
+    whole = next(o for o in make_outcomes() if "I" in o.marks.get("harmful", ""))
+    (row,) = frontier_rows([whole], start, study)
+    found, n = row.coherence["harmful"], len(whole.marks["harmful"])
+    assert (found.value, found.n, found.interval) == (1 / n, n, "wilson-95")
+    assert (found.low, found.high) == wilson(1, n)
+    assert row.as_dict()["coherence"]["harmful"] == found._asdict()
+    # Of a set that stopped early no such interval would hold.
+    rate = whole.rates["harmful"].model_copy(update={"planned": n})
+    cut = whole.model_copy(update={"rates": whole.rates | {"harmful": rate}})
+    (row,) = frontier_rows([cut], start, study)
+    assert row.coherence["harmful"] == (1 / n, None, None, n, None)
+    assert row.coherence["over_refusal"].interval == "wilson-95"
 
 
 def test_diverged_settings_are_listed_with_their_reason_and_never_on_the_frontier(rows):

@@ -98,7 +98,7 @@ def comparison_text(found: Comparison, rows: list[FrontierRow]) -> list[str]:
     if rate is not None:
         values = _both([None if r.rate is None else _rate_text(r) for r in rows])
         lines.append(f"{RATE_WORDS[rate.name]} ({rate.judge} on {rate.benchmark}, {rate.interval}): {values}")
-        lines.append(f"  A - B: {_rate_difference(found.harm)}{_doubt(rows)}")
+        lines.append(f"  A - B: {_rate_difference(found.harm)}{_doubt(found.harm)}")
     if score is not None and found.utility is not None:
         lines.append(
             f"{METRIC_WORDS[score.metric]} ({score.benchmark}): {_both([score_text(r.utility) for r in rows])}"
@@ -108,7 +108,8 @@ def comparison_text(found: Comparison, rows: list[FrontierRow]) -> list[str]:
         p = "" if found.utility.p is None else f", exact McNemar p = {_p(found.utility.p)}"
         lines.append(f"  A - B, above 0 is better: {won}{p}")
     if found.over_refusal is not None:
-        lines.append(f"over-refusal, A - B: {_rate_difference(found.over_refusal)}")
+        over = found.over_refusal
+        lines.append(f"over-refusal, A - B: {_rate_difference(over)}{_doubt(over)}")
     if found.cut_short:
         lines.append(
             "At least one of them was stopped early by what it showed: only the prompts both answered are compared, "
@@ -156,9 +157,9 @@ def _categories(found: Comparison) -> list[str]:
     return lines
 
 
-def _doubt(rows: Sequence[FrontierRow]) -> str:
+def _doubt(found: RateDifference) -> str:
     """What is said of answers that couldn't be scored; empty where all could."""
-    lost = [0 if row.rate is None else row.rate.incoherent + row.rate.unscored for row in rows]
+    lost = [found.first_lost, found.second_lost]
     if not any(lost):
         return ""
     return f"; {_both([str(n) for n in lost])} incoherent or unscored, counted here against any difference"

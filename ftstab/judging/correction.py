@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ftstab.outcome import Counts
 
 METHOD = "rogan-gladen, jeffreys-95"
+ERRORS_METHOD = "by verdict, jeffreys-95"
 AVERAGE_METHOD = "prediction-powered by verdict, jeffreys-95"
 LEAST = 1.3
 """Sensitivity + specificity below which nothing is corrected: 1 is a coin."""

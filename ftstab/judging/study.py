@@ -14,6 +14,7 @@ from ftstab.judging.agreement import Estimate, kappa
 from ftstab.judging.answers import JudgedRole
 from ftstab.judging.correction import (
     AVERAGE_METHOD,
+    ERRORS_METHOD,
     Alike,
     Corrected,
     JudgeErrors,
@@ -75,6 +76,7 @@ class Correction:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
         errors = self.errors
+        measured = {"n": sum(errors.labels) if errors else 0, "interval": ERRORS_METHOD}
         return {
             "role": self.of.role,
             "judge": self.of.judge,
@@ -89,9 +91,11 @@ class Correction:
             if errors is None
             else {"miss": errors.labels[0], "hit": errors.labels[1]},
             "agreement_of_people": None if self.people is None else asdict(self.people),
-            "sensitivity": None if errors is None else asdict(errors.sensitivity),
-            "specificity": None if errors is None else asdict(errors.specificity),
-            "average": None if errors is None else asdict(errors.average) | {"interval": AVERAGE_METHOD},
+            "sensitivity": None if errors is None else asdict(errors.sensitivity) | measured,
+            "specificity": None if errors is None else asdict(errors.specificity) | measured,
+            "average": None
+            if errors is None
+            else asdict(errors.average) | measured | {"interval": AVERAGE_METHOD},
             "errs_alike": [test.as_dict() for test in self.alike],
             "refused": self.refused,
             "rates": {key: rate.as_dict() for key, rate in self.rates.items()},

@@ -139,7 +139,7 @@ def _line(
     cells += [
         _share(row.retained_weight),
         _value(row.half_life),
-        _share(max(row.coherence.values(), default=None)),
+        _share(max((c.value for c in row.coherence.values()), default=None)),
         _value(row.rho),
         _value(row.distance_from_start),
         _value(row.nearest_snapshot),

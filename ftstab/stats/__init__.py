@@ -24,6 +24,7 @@ from ftstab.stats.means import mean_interval, rank_correlation, ratio_interval
 from ftstab.stats.proportions import (
     LEVEL,
     NEWCOMBE_PAIRED,
+    NEWCOMBE_UNPAIRED,
     Method,
     clopper_pearson,
     discordant_lower,
@@ -42,6 +43,7 @@ __all__ = [
     "MIN_CURVE_SEEDS",
     "MIN_SEEDS",
     "NEWCOMBE_PAIRED",
+    "NEWCOMBE_UNPAIRED",
     "Bounds",
     "Floats",
     "Interval",

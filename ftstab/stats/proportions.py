@@ -18,6 +18,8 @@ LEVEL = 0.95
 """Level of the intervals of single rates."""
 NEWCOMBE_PAIRED = "newcombe-paired-95"
 """Method and level of `newcombe_paired`, as records carry them."""
+NEWCOMBE_UNPAIRED = "newcombe-unpaired-95"
+"""Method and level of `newcombe_unpaired`, as records carry them."""
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
@@ -68,7 +70,7 @@ def proportion(k: int, n: int, method: Method, level: float = LEVEL) -> Interval
     return wilson(k, n, level) if method == "wilson" else clopper_pearson(k, n, level)
 
 
-def method_label(method: Method, level: float = LEVEL) -> str:
+def method_label(method: str, level: float = LEVEL) -> str:
     """Return method and level as records carry them, e.g. ``clopper-pearson-95``."""
     return f"{method.replace('_', '-')}-{100 * level:g}"
 

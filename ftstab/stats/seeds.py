@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import special
 
 from ftstab.stats.interval import Floats, check_level, normal_quantile
-from ftstab.stats.proportions import wilson
+from ftstab.stats.proportions import method_label, wilson
 
 MIN_SEEDS = 3
 """Fewest seeds that an interval is given for (measurement rule 14)."""
@@ -23,7 +23,7 @@ MIN_SEEDS = 3
 class NewRun(NamedTuple):
     """Where the figure of a new training run lies, over prompts like these.
 
-    `value` is the mean over the seeds seen; unit as that of what was given.
+    `value` is the mean over the seeds seen; unit as that of what was given.  `interval` is the method of its ends.
     """
 
     value: float
@@ -31,6 +31,7 @@ class NewRun(NamedTuple):
     high: float
     seeds: int
     prompts: int
+    interval: str
 
 
 class _Crossed(NamedTuple):
@@ -81,6 +82,7 @@ def new_run(hits: npt.ArrayLike, level: float = 0.95) -> NewRun | None:
         min(1.0, mean + math.hypot(spread, own * above)),
         seeds,
         prompts,
+        method_label("t-seeds-wilson", level),
     )
 
 
@@ -108,7 +110,14 @@ def new_run_difference(differences: npt.ArrayLike, level: float = 0.95) -> NewRu
     largest = float(np.abs(table).max()) or 1.0
     own = normal_quantile(level) * math.sqrt(found.prompts / prompts + (largest / prompts) ** 2)
     half = math.hypot(_t(seeds, level) * math.sqrt(found.seeds * (1 + 1 / seeds)), own)
-    return NewRun(found.mean, found.mean - half, found.mean + half, seeds, prompts)
+    return NewRun(
+        found.mean,
+        found.mean - half,
+        found.mean + half,
+        seeds,
+        prompts,
+        method_label("t-seeds-normal", level),
+    )
 
 
 def _table(values: npt.ArrayLike, level: float) -> Floats:

@@ -117,7 +117,14 @@ def test_frontier_json_has_every_field(finished: Finished) -> None:
         assert setting["utility"]["n"] == 6
         assert setting["secondary"]["metric"] == "held_out_loss"
         assert setting["over_refusal"]["n"] == 4
-        assert set(setting["coherence"]) == {"harmful", "over_refusal", "utility"}
+        assert {role: (c["n"], c["interval"]) for role, c in setting["coherence"].items()} == {
+            "harmful": (6, "wilson-95"),
+            "over_refusal": (4, "wilson-95"),
+            "utility": (6, "wilson-95"),
+        }
+        contrast = setting["refusal_contrast"]
+        assert (contrast["harmful_n"], contrast["over_refusal_n"]) == (6, 4)
+        assert contrast["interval"] == "newcombe-unpaired-95"
         assert {"retained_weight", "half_life", "on_frontier", "feasible", "violated"} <= set(setting)
     assert [s for s in said["settings"] if s["on_frontier"]]
     assert said["summary"]["frontier_settings"] == sum(s["on_frontier"] for s in said["settings"])

@@ -87,8 +87,8 @@ def test_win_rate_against_the_start(lab: Lab, monkeypatch):
     assert score["right"] > 0
     assert asked == 2 * (score["n"] - score["ties"])
     assert setting["gain"]["value"] == pytest.approx(score["value"] - 0.5)
-    assert found["start"]["coherence"]["utility"] == 0
-    assert setting["coherence"]["utility"] == score["right"] / score["n"]
+    assert found["start"]["coherence"]["utility"]["value"] == 0
+    assert setting["coherence"]["utility"]["value"] == score["right"] / score["n"]
 
 
 def test_instruction_following(lab: Lab):

@@ -154,6 +154,8 @@ def test_raw_and_corrected_stand_side_by_side(labelled: Results, study: tuple[La
     assert said["labelled_by"] == "one labeller"
     assert set(said["rates"]) == set(found.rates)
     assert {t["by"] for t in said["errs_alike"]} == {"trajectory", "raw rate above or below the median"}
+    for name in ("sensitivity", "specificity", "average"):
+        assert (said[name]["n"], "jeffreys-95" in said[name]["interval"]) == (40, True)
     for rate in said["rates"].values():
         assert {"value", "low", "high", "interval", "raw"} == set(rate)
     assert cli("frontier", study[1], "--json").json["judge_correction"] == said
