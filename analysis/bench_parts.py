@@ -63,13 +63,16 @@ def clock(name: str) -> Callable[[], float]:
 
 def machine(cpus: int) -> dict[str, Any]:
     """Where and when: printed above the table, so that a ratio is never read without it."""
+    import torch
+
     return {
         "date": time.strftime("%Y-%m-%d"),
         "host": platform.machine(),
         "cpus": cpus,
         "of": available_cpus(),
         "load": round(os.getloadavg()[0], 1),
-        **environment("cpu", cpus),
+        **environment(torch.device("cpu")),
+        "threads": cpus,
     }
 
 

@@ -19,6 +19,7 @@ from ftstab.constraints import pick_limit
 from ftstab.errors import MisuseError, StudyError
 from ftstab.frontier import FrontierRow
 from ftstab.judging.wording import corrected_words, raw_words
+from ftstab.looks import Look
 from ftstab.models.align import start_model
 from ftstab.models.cache import building
 from ftstab.outcome import Outcome
@@ -78,7 +79,8 @@ def write_recipe(results: Results, chosen: Selection, path: Path) -> Path:
             "command": outcome.record.get("command"),
             "ftstab": __version__,
         },
-        "confirmation": _confirmation(chosen),
+        "confirmation": _told(chosen.look),
+        "fresh_seeds": _told(chosen.fresh),
     }
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -278,11 +280,11 @@ def _corrected(results: Results, chosen: Selection, row: FrontierRow) -> list[st
     return [*lines, ""]
 
 
-def _confirmation(chosen: Selection) -> dict[str, Any] | None:
-    """The look that confirmed it, or didn't; who looked stays in the log."""
-    if chosen.look is None or chosen.look.result is None:
+def _told(look: Look | None) -> dict[str, Any] | None:
+    """What a finished look found and on what; who looked stays in the log."""
+    if look is None or look.result is None:
         return None
-    return {k: v for k, v in chosen.look.as_dict().items() if k != "who"}
+    return {k: v for k, v in look.as_dict().items() if k != "who"}
 
 
 def status_words(chosen: Selection) -> str:

@@ -7,7 +7,7 @@ store it was.  Reads and writes the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from ftstab.confirm import NewRunClaim, Question, Tested, picked
 from ftstab.errors import StudyError
 from ftstab.identity import digest
+from ftstab.outcome import Outcome
 from ftstab.store import Records
 
 Kind = Literal["pick", "recipe", "arms"]
@@ -214,6 +215,26 @@ def finish(records: Records, look: Look, result: dict[str, Any]) -> Look:
     """Log what a look found."""
     records.put_look_result(look.study, look.number, result | {"when": now()})
     return _read(records, look.study, look.number)
+
+
+def asked_on(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
+    """Return what settings were asked the confirmation half on, as a look's result carries it.
+
+    One entry for each environment (`ftstab.running.environment`; None where it wasn't recorded) and command, with the
+    settings that were asked so, and when the first and the last of them were.
+
+    Args:
+        outcomes: on the confirmation half.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        record = outcome.record
+        told = {"environment": record.get("asked_on"), "command": record.get("command")}
+        entry = found.setdefault(digest(told), told | {"first": None, "last": None, "settings": []})
+        if (at := record.get("asked_at")) is not None:
+            entry["first"], entry["last"] = min(entry["first"] or at, at), max(entry["last"] or at, at)
+        entry["settings"].append(outcome.setting)
+    return list(found.values())
 
 
 def find(records: Records, study: str, asked: Question, any_error_rate: bool = False) -> Look | None:

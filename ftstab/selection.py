@@ -41,6 +41,7 @@ class Selection:
         row: the picked setting, or else the candidate, as the search half measured it; None where none qualifies.
         text: all of it in sentences.
         advice: what to do next, with the command.
+        fresh: a later look that asked fresh seeds of what is picked; None where there is none.
         correction: what labels of this study's answers say of the judge; None where there are none.
     """
 
@@ -50,6 +51,7 @@ class Selection:
     row: FrontierRow | None
     text: str
     advice: str | None = None
+    fresh: Look | None = None
     correction: Correction | None = None
 
     @property
@@ -64,6 +66,7 @@ class Selection:
             "status": self.status,
             "picked": chosen,
             "confirmation": self.look.as_dict() if self.look else None,
+            "fresh_seeds": self.fresh.as_dict() if self.fresh else None,
             "statement": self.text,
             "advice": self.advice,
             "judge_correction": None if self.correction is None else self.correction.as_dict(),
@@ -167,7 +170,9 @@ def _confirmed(results: Results, found: Pick, look: Look) -> Selection:
             f"`{pick_command(results, found.limit, rate, '--confirm')}` asks this half of {seed_words(seeds)} of this "
             "recipe as well, to say what a new run may show."
         )
-    return Selection(found, "picked", look, row, f"{lead}{left} {statement_text}", advice)
+    later = recipe_look(results.records, look)
+    fresh = None if later == look else later
+    return Selection(found, "picked", look, row, f"{lead}{left} {statement_text}", advice, fresh)
 
 
 def _left_over(results: Results, found: Pick, look: Look) -> tuple[str, str | None]:

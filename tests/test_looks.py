@@ -10,8 +10,10 @@ import pytest
 
 from ftstab import confirm
 from ftstab.confirm import LimitTest, NewRunClaim, Question
-from ftstab.looks import Look, begin, find, finish, looks, recipe_look
+from ftstab.looks import Look, asked_on, begin, find, finish, looks, recipe_look
+from ftstab.outcome import Outcome
 from ftstab.store import Records, open_store
+from tests.report.synthetic import make_marked
 
 
 @pytest.fixture
@@ -53,6 +55,31 @@ def test_a_look_is_read_back_as_it_was_written(records: Records):
     assert "prompts" not in read.as_dict()
     assert read.as_dict()["who"] == "me@here"
     assert read.as_dict()["result"]["when"] >= read.as_dict()["when"]
+
+
+def test_what_was_asked_elsewhere_or_otherwise_is_told_apart():
+    def asked_so(setting: str, at: str | None, machine: str | None, command: str = "ftstab pick") -> Outcome:
+        here = {"asked_on": {"machine": machine}, "asked_at": at} if machine else {}
+        return make_marked(setting, "R").model_copy(update={"record": {"command": command, **here}})
+
+    found = asked_on(
+        [
+            asked_so("a", "2026-01-02T00:00:00Z", "one"),
+            asked_so("b", "2026-01-01T00:00:00Z", "one"),
+            asked_so("c", "2026-01-03T00:00:00Z", "two"),
+            asked_so("d", "2026-01-03T00:00:00Z", "two", "ftstab pick --retrain"),
+            asked_so("e", None, None),
+        ]
+    )
+    told = [(e["environment"], e["command"], e["first"], e["last"], len(e["settings"])) for e in found]
+    one, two, day = {"machine": "one"}, {"machine": "two"}, "2026-01-03T00:00:00Z"
+    assert told == [
+        (one, "ftstab pick", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", 2),
+        (two, "ftstab pick", day, day, 1),
+        (two, "ftstab pick --retrain", day, day, 1),
+        # Of earlier looks nothing is known, and the machine of the training isn't put in its place.
+        (None, "ftstab pick", None, None, 1),
+    ]
 
 
 def test_an_unfinished_look_goes_on_and_is_not_logged_twice(records: Records):

@@ -41,9 +41,13 @@ class Against:
             "first": self.first,
             "second": self.second,
             "harm_read_from": "search" if self.look is None else "confirm",
-            "look": None if self.look is None else {"number": self.look.number, "reused": self.look.reused},
+            "look": None if self.look is None else _look(self.look),
             **asdict(self.effect),
         }
+
+
+def _look(look: Look) -> dict[str, Any]:
+    return {"number": look.number, "reused": look.reused, "asked_on": (look.result or {}).get("asked_on")}
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,7 @@ class ArmsComparison:
         return {
             "margin": self.margin,
             "level": self.level,
+            "method": "t over seeds, joined with the margins of the prompts and of the utility rows",
             "comparisons_at_once": self.at_once,
             "notes": list(self.notes),
             "late": list(self.late),

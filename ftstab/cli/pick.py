@@ -167,7 +167,9 @@ def answer_json(results: Results, chosen: Selection, weights: Weights | None) ->
     if weights is not None:
         settings = [setting for _, setting in weights.needless]
         kept = {"needless": settings, "dropped": weights.dropped, "kept_for_other_studies": weights.shared}
-    return chosen.as_dict() | {"weights": kept, "extent": extent(results).as_dict()}
+    # What the search half was asked on; what the confirmation half was stands with it.
+    record = next((o.record for o in results.outcomes if chosen.row and o.key == chosen.row.key), None)
+    return chosen.as_dict() | {"record": record, "weights": kept, "extent": extent(results).as_dict()}
 
 
 def weights_text(results: Results, chosen: Selection, weights: Weights) -> str | None:

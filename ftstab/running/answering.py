@@ -66,6 +66,7 @@ class Answering:
     Attributes:
         model: the compute model, which holds the weights in question while `ask` runs.
         start: the start model's trajectory and setting, whose stored answers others are compared with.
+        made: what stored answers say of how they were made, beside whose they are.
         seen: answers by hash of the weights, and whether everything was asked.
     """
 
@@ -75,6 +76,7 @@ class Answering:
     questions: Questions
     records: Records
     start: tuple[str, str]
+    made: Mapping[str, Any] = field(default_factory=dict)
     seen: dict[tuple[str, bool], Answered] = field(default_factory=dict)
 
     def ask(self, weights_hash: str, against: Against | None = None) -> Answered:
@@ -163,7 +165,9 @@ class Answering:
                 trajectory,
                 q.responses_key(setting),
                 [{"id": a.prompt_id, "response": a.text} for a in given],
-                {"setting": setting, "role": role, "benchmark": q.rows.label, "questions": q.key} | weights,
+                {"setting": setting, "role": role, "benchmark": q.rows.label, "questions": q.key}
+                | weights
+                | dict(self.made),
             )
             about = {"setting": setting, "role": role} | weights
             marks[role] = self._judge(trajectory, about, q, given, answered.read.get(role))

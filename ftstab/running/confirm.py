@@ -10,7 +10,7 @@ import getpass
 import os
 import shlex
 import socket
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from ftstab.confirm import Question, Tested, new_run_claim, try_candidate
 from ftstab.errors import StudyError
 from ftstab.extent import extent
 from ftstab.identity import digest
-from ftstab.looks import Look, begin, find, finish
+from ftstab.looks import Look, asked_on, begin, find, finish
 from ftstab.outcome import Outcome
 from ftstab.pick import Pick
 from ftstab.plan import Job, Plan
@@ -194,7 +194,8 @@ class _Confirming:
         )
 
         def procedure() -> Procedure:
-            return {"recipe": (yield from self._recipe(chosen.setting))}
+            claim, heard = yield from self._recipe(chosen.setting)
+            return {"recipe": claim, "asked_on": asked_on(heard)}
 
         return finish(self.records, later, self._carried_out(procedure(), launcher))
 
@@ -205,27 +206,32 @@ class _Confirming:
         candidates = [self._asked(self.results.plan, self.results.outcomes, s) for s in order]
         line = [self._start(), *candidates, *self._seeds(order[-1])]
         start = yield line
+        heard = [start]
         for number, setting in enumerate(order, 1):
             outcome = yield line[number:]
+            heard.append(outcome)
             one = try_candidate(outcome, start, self.half.further_rates(outcome), self.study, self.asked)
             tested.append(one)
             said = "passed" if one.passed else f"failed: {failure(one, self.asked.error_rate)}"
             say(self.console, f"candidate {number} of {len(order)}: {self._row_name(setting)}: {said}")
             if not one.passed:
                 break
-        recipe = None
+        recipe, seeds = None, list[Outcome]()
         chosen = next((one for one in reversed(tested) if one.passed), None)
         if chosen is not None and fresh_of(self.results, chosen.setting):
-            recipe = yield from self._recipe(chosen.setting)
+            recipe, seeds = yield from self._recipe(chosen.setting)
         return {
             "start": {"trajectory": start.trajectory, "outcome": start.key},
             "tested": [asdict(one) for one in tested],
             "picked": chosen.setting if chosen else None,
             "recipe": recipe,
+            "asked_on": asked_on([*heard, *seeds]),
         }
 
-    def _recipe(self, setting: str) -> Procedure:
-        """Ask the fresh seeds of the recipe of ``setting``, and say what they say of a new run."""
+    def _recipe(
+        self, setting: str
+    ) -> Generator[Sequence[Asked], Outcome, tuple[dict[str, Any], list[Outcome]]]:
+        """Ask the fresh seeds of the recipe of ``setting``; return what they say of a new run, and what they scored."""
         asked, missing, line = [], {}, self._seeds(setting)
         for fresh in fresh_of(self.results, setting):
             if fresh.status != "scored":
@@ -237,7 +243,7 @@ class _Confirming:
                 line = line[1:]
                 say(self.console, f"fresh seed {fresh.seed}: asked")
         recipe = Recipe(recipe_of(_of(self.results.outcomes, setting)), (), tuple(asked))
-        return asdict(new_run_claim(recipe, missing))
+        return asdict(new_run_claim(recipe, missing)), [o for o in asked if o.status == "scored"]
 
     # What is asked
 

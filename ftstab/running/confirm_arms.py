@@ -19,7 +19,7 @@ from ftstab.arms.candidates import candidates_of, check_budgets
 from ftstab.arms.comparison import asked_settings
 from ftstab.arms.declared import check_declared
 from ftstab.errors import StudyError
-from ftstab.looks import ArmsQuestion, Look, arms_look, begin, finish
+from ftstab.looks import ArmsQuestion, Look, arms_look, asked_on, begin, finish
 from ftstab.outcome import Outcome
 from ftstab.plan import Job
 from ftstab.results import Results
@@ -108,7 +108,10 @@ def confirm_arms(
         def where(one: Outcome) -> dict[str, str]:
             return {"trajectory": one.trajectory, "outcome": half.questions.outcome_key(one.setting)}
 
-        return finish(records, look, {"start": where(start), "asked": {s: where(found[s]) for s in wanted}})
+        asked_of = {s: where(found[s]) for s in wanted}
+        told = [half.outcome(one) for one in (start, *(found[s] for s in wanted))]
+        by = asked_on([o for o in told if o is not None])
+        return finish(records, look, {"start": where(start), "asked": asked_of, "asked_on": by})
 
 
 def _unfinished(results: Results, source: JobList, setting: str, what: str, command: str) -> StudyError:

@@ -42,12 +42,13 @@ class Half:
             digest([[m.role, m.content] for m in q.rows.rows[i].messages]) for q in sets for i in q.plan.order
         }
 
+    def outcome(self, found: Outcome) -> Outcome | None:
+        """What a setting says to this half; None where the store doesn't have it."""
+        return self.results.records.outcome(found.trajectory, self.questions.outcome_key(found.setting))
+
     def is_asked(self, found: Outcome) -> bool:
         """Whether the store has what a setting says to this half."""
-        return (
-            self.results.records.outcome(found.trajectory, self.questions.outcome_key(found.setting))
-            is not None
-        )
+        return self.outcome(found) is not None
 
     def check_size(self, asked: Question) -> None:
         """Refuse a question that no answers could settle, before the half is used up for it.

@@ -17,9 +17,11 @@ from ftstab.evaluation.judges import Answer, judge_label
 from ftstab.evaluation.marking import mark_answers
 from ftstab.evaluation.questions import QuestionSet, make_questions
 from ftstab.judging.answers import of_other_weights
+from ftstab.looks import now
 from ftstab.outcome import Outcome
 from ftstab.running.answering import Answered, Answering
 from ftstab.running.at_work import AtWork
+from ftstab.running.environment import environment
 from ftstab.running.kept import compute_model, put_in
 from ftstab.running.launcher import Event
 
@@ -56,8 +58,11 @@ class Confirmer(AtWork):
         model, chat = compute_model(self.study, base_dir, self.job.trunk.training.precision)
         self.questions = make_questions(self.study, base_dir, chat, half="confirm")
         self.fingerprint = put_in(model, self.records, found)
+        # It may be another machine, with other packages, than the one that the setting was trained on.
+        self.here = environment(next(model.parameters()).device)
         origin = (self.context.start_trajectory, self.context.start_setting)
-        self.answering = Answering(self.study, model, chat, self.questions, self.records, origin)
+        made = {"environment": self.here}
+        self.answering = Answering(self.study, model, chat, self.questions, self.records, origin, made)
 
     def _measure(self, found: Outcome, key: str) -> Outcome | None:
         """The outcome on the confirmation half; None if a stop was asked for."""
@@ -82,6 +87,8 @@ class Confirmer(AtWork):
                 "record": found.record
                 | {
                     "half": self.questions.half,
+                    "asked_on": self.here,
+                    "asked_at": now(),
                     "command": self.context.command,
                     "responses": {r: q.responses_key(found.setting) for r, q in self.questions.sets.items()},
                 },
@@ -90,13 +97,17 @@ class Confirmer(AtWork):
         )
 
     def _answers(self, found: Outcome, q: QuestionSet) -> list[str]:
-        """Answers to one set: those that an earlier try has stored of these very weights, or new ones."""
+        """Answers to one set: those that an earlier try has stored of these very weights, or new ones.
+
+        Answers of another environment aren't taken, so that what is recorded holds for every set.
+        """
         key = q.responses_key(found.setting)
         stored = self.records.responses(found.trajectory, key)
         ids = [q.rows.rows[i].id for i in q.plan.order]
         if stored is not None:
             rows, about = stored
-            if about.get("weights_sha256") == self.fingerprint and [row["id"] for row in rows] == ids:
+            same = about.get("weights_sha256") == self.fingerprint and about.get("environment") == self.here
+            if same and [row["id"] for row in rows] == ids:
                 return [row["response"] for row in rows]
         self.phase(f"asking {len(ids)} prompts ({q.role.replace('_', '-')})")
         with self.clock.named("answering"):
@@ -112,8 +123,9 @@ class Confirmer(AtWork):
         )
 
     def _put_responses(self, found: Outcome, q: QuestionSet, rows: Sequence[Mapping[str, Any]]) -> None:
-        about = {"setting": found.setting, "role": q.role, "benchmark": q.rows.label, "questions": q.key}
-        about["weights_sha256"] = self.fingerprint
+        about: dict[str, Any] = {"setting": found.setting, "role": q.role}
+        about |= {"benchmark": q.rows.label, "questions": q.key}
+        about |= {"weights_sha256": self.fingerprint, **self.answering.made}
         self.records.put_responses(found.trajectory, q.responses_key(found.setting), rows, about)
 
     def _further_judges(self, found: Outcome, q: QuestionSet, texts: Sequence[str]) -> None:

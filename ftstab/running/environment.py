@@ -1,4 +1,4 @@
-"""What a training ran on: recorded with every attempt, never part of a key."""
+"""What a training or a confirmation ran on: recorded with it, never part of a key."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ import re
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ftstab.spec import Resources
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("ftstab", "torch", "transformers", "peft", "numpy", "tokenizers", "safetensors")
 
 
-def environment(device: str, threads: int) -> dict[str, Any]:
-    """Versions, device and threads: with equal ones the same seed gives the same numbers."""
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device and threads of this process: with equal ones the same seed gives the same numbers."""
+    import torch
+
     return {
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "device": device,
-        "threads": threads,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
     }
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ftstab.errors import StoreError, StudyError
 from ftstab.evaluation.answer import answers
 from ftstab.evaluation.questions import Questions, make_questions
@@ -64,7 +62,6 @@ class Rest:
         decoding = self.context.study.evaluation.decoding
         texts = answers(model, self.chat, q.plan, q.prompts, decoding.max_new_tokens, answered=len(rows))
         more = [{"id": i, "response": text} for i, text in zip(ids[len(rows) :], texts, strict=True)]
-        device = next(model.parameters()).device
         self.records.put_responses(
             found.trajectory,
             whole_key(key),
@@ -76,10 +73,7 @@ class Rest:
                 "questions": q.key,
                 "weights_sha256": found.record.get("weights_sha256"),
                 "stopped_at": len(rows),
-                "environment": environment(
-                    torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-                    torch.get_num_threads(),
-                ),
+                "environment": environment(next(model.parameters()).device),
                 "command": self.context.command,
             },
         )

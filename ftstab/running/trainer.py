@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import torch
-
 from ftstab.data.training import read_training
 from ftstab.errors import StudyError
 from ftstab.evaluation.margin import Margin
@@ -80,10 +78,7 @@ class Trainer(AtWork):
         self.questions = make_questions(study, base_dir, chat)
         self.reference = Reference(context, self.questions, self.records)
         self.reference.check(self.model, start.folder)
-        here = environment(
-            torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            torch.get_num_threads(),
-        )
+        here = environment(device)
         data = read_training(study.data, base_dir)
         rows, mixed = chat.encode_training(data, job.trunk.training.max_length)
         if job.trunk.training.asks_reference:

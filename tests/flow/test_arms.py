@@ -98,8 +98,12 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     said = confirmed.json
     (one,) = said["comparisons"]
     assert one["harm_read_from"] == "confirm"
-    assert one["look"] == {"number": 1, "reused": 0}
+    (asked,) = one["look"]["asked_on"]
+    assert one["look"] == {"number": 1, "reused": 0, "asked_on": [asked]}
+    assert asked["command"] == f"ftstab compare {study} --arms ema earlier --confirm --json"
+    assert asked["environment"]["versions"]["torch"]
     assert one["prompts"] == CONFIRM
+    assert said["method"].startswith("t over seeds")
     assert one["verdict"] in {"better", "worse", "equivalent", "undecided", "no claim"}
     assert one["verdict"] == "no claim" or [s["seed"] for s in one["seeds"]] == SEEDS
     ema, earlier = said["arms"]
@@ -122,6 +126,8 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     assert cli("compare", study, "--arms", "ema", "earlier", "--json").json == said
     assert lab.pieces("outcomes") == before
     (look,) = looks(lab.records, "armed")
+    assert look.result is not None
+    assert asked["settings"] == list(look.result["asked"])
     assert (look.kind, set(look.about["question"]["arms"])) == ("arms", {"ema", "earlier"})
     start = lab.results(study).need_start()
     assert look.start is not None

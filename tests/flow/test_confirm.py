@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ftstab.evaluation.questions import make_questions
+from ftstab.looks import now
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_model, load_tokenizer
 from ftstab.plan import Job
@@ -23,6 +24,25 @@ from ftstab.running.launcher import Context, Event, JobSource
 from ftstab.running.worker import run_job
 from tests.flow.candidates import NO_HARM, UNSEEN, Copy
 from tests.lab import Finished, cli, measured
+
+
+class Killed:
+    """Carries out jobs, and is killed once so many sets were begun."""
+
+    def __init__(self, after: int) -> None:
+        self.left, self.said = after, [""]
+
+    def run(self, context: Context, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
+        while (job := source.next_job()) is not None:
+            run_job(context, job, self.heard)
+            source.finished(job, None)
+
+    def heard(self, event: Event) -> None:
+        if event.kind == "phase" and (event.message or "").startswith("asking"):
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left -= 1
+            self.said.append(event.message or "")
 
 
 def test_a_candidate_is_asked_the_other_half_and_picked(copy: Copy) -> None:
@@ -98,6 +118,45 @@ def test_a_candidate_is_asked_the_other_half_and_picked(copy: Copy) -> None:
     assert "reused: 1 earlier look with another question" in page.read_text()
 
 
+def test_a_confirmation_says_what_it_was_asked_on(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = {"versions": {"torch": "0.1"}, "device": "another", "threads": 3}
+    before = now()
+    with monkeypatch.context() as patch:
+        patch.setattr("ftstab.running.confirming.environment", lambda device: elsewhere)
+        recipe = copy.lab.folder / "recipe.yaml"
+        said = cli("pick", copy.study, "--confirm", "--out", recipe, "--json").json
+    (asked,) = said["confirmation"]["result"]["asked_on"]
+    assert asked["environment"] == elsewhere
+    assert asked["command"] == f"ftstab pick {copy.study} --confirm --out {recipe} --json"
+    assert before <= asked["first"] <= asked["last"] <= now()
+    tested = [one["setting"] for one in said["confirmation"]["result"]["tested"]]
+    assert asked["settings"] == [copy.lab.results(copy.study).need_start().setting, *tested]
+    # Beside it, what was recorded when the setting was trained and asked the search half.
+    assert said["record"]["half"] == "search"
+    assert said["record"]["command"].startswith("ftstab run ")
+    trained = said["record"]["environment"]
+    assert trained["device"] == "cpu"
+    made = yaml.safe_load(recipe.read_text())
+    assert made["found"]["environment"] == trained
+    assert made["confirmation"]["result"]["asked_on"] == [asked]
+
+
+def test_answers_of_another_environment_are_asked_again(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The start is asked whole, the first candidate one set of three.
+    with pytest.raises(KeyboardInterrupt):
+        copy.confirm(Killed(after=4))
+    elsewhere = {"versions": {"torch": "0.1"}, "device": "another", "threads": 3}
+    monkeypatch.setattr("ftstab.running.confirming.environment", lambda device: elsewhere)
+    second = Killed(after=1000)
+    look = copy.confirm(second)
+    assert look.result is not None
+    assert len(second.said) - 1 == 3 * len(look.question.order)
+    here, there = look.result["asked_on"]
+    assert here["settings"] == [copy.lab.results(copy.study).need_start().setting]
+    assert here["environment"]["device"] == "cpu"
+    assert (there["environment"], there["settings"]) == (elsewhere, list(look.question.order))
+
+
 def test_what_is_picked_is_handed_over_with_its_card(copy: Copy, tmp_path: Path) -> None:
     weights, recipe = tmp_path / "weights", tmp_path / "recipe.yaml"
     refused = cli("pick", copy.study, "--out", recipe)
@@ -140,24 +199,6 @@ def test_what_is_picked_is_handed_over_with_its_card(copy: Copy, tmp_path: Path)
 
 
 def test_a_killed_confirmation_goes_on_and_asks_nothing_twice(copy: Copy) -> None:
-    class Killed:
-        """Carries out jobs, and is killed once so many sets were begun."""
-
-        def __init__(self, after: int) -> None:
-            self.left, self.said = after, [""]
-
-        def run(self, context: Context, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
-            while (job := source.next_job()) is not None:
-                run_job(context, job, self.heard)
-                source.finished(job, None)
-
-        def heard(self, event: Event) -> None:
-            if event.kind == "phase" and (event.message or "").startswith("asking"):
-                if self.left == 0:
-                    raise KeyboardInterrupt
-                self.left -= 1
-                self.said.append(event.message or "")
-
     first = Killed(after=4)
     with pytest.raises(KeyboardInterrupt):
         copy.confirm(first)

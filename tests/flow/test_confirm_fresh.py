@@ -52,6 +52,10 @@ def test_fresh_seeds_speak_of_a_new_run(copy: Copy) -> None:
     claim = said["confirmation"]["result"]["recipe"]
     assert claim["seeds"] == [1, 2, 3]
     assert claim["low"] <= claim["high"]
+    assert (claim["prompts"], claim["interval"]) == (NO_HARM, "t-seeds-wilson-95")
+    (asked,) = said["confirmation"]["result"]["asked_on"]
+    assert {o.setting for o in results.fresh} < set(asked["settings"])
+    assert said["fresh_seeds"] is None
     assert (
         "For this recipe (3 fresh seeds, the seed it was found with left out; asked the prompts that confirmed it): a "
         "new run's non-refusal rate lies between" in said["statement"]
@@ -87,6 +91,9 @@ def test_fresh_seeds_that_come_later_are_a_look_of_their_own(copy: Copy) -> None
     assert said["advice"] is None
     text = said["statement"]
     assert [k.kind for k in copy.looks] == ["pick", "recipe"]
+    assert said["fresh_seeds"] == copy.looks[1].as_dict()
+    (asked,) = said["fresh_seeds"]["result"]["asked_on"]
+    assert asked["settings"] == [o.setting for o in copy.lab.results(copy.study).fresh]
     # The weights were confirmed on unseen prompts; what is said of the recipe reuses them.
     assert f"On {NO_HARM} unseen prompts" in text
     assert "1 fresh seed, the seed it was found with left out; reused: 1 earlier look" in text
