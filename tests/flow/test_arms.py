@@ -98,10 +98,10 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     said = confirmed.json
     (one,) = said["comparisons"]
     assert one["harm_read_from"] == "confirm"
-    (asked,) = one["look"]["asked_on"]
-    assert one["look"] == {"number": 1, "reused": 0, "asked_on": [asked]}
-    assert asked["command"] == f"ftstab compare {study} --arms ema earlier --confirm --json"
-    assert asked["environment"]["versions"]["torch"]
+    (asked_on,) = one["look"]["asked_on"]
+    assert one["look"] == {"number": 1, "reused": 0, "asked_on": [asked_on]}
+    assert asked_on["command"] == f"ftstab compare {study} --arms ema earlier --confirm --json"
+    assert asked_on["environment"]["versions"]["torch"]
     assert one["prompts"] == CONFIRM
     assert said["method"].startswith("t over seeds")
     assert one["verdict"] in {"better", "worse", "equivalent", "undecided", "no claim"}
@@ -127,9 +127,9 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     assert lab.pieces("outcomes") == before
     (look,) = looks(lab.records, "armed")
     assert look.result is not None
-    assert asked["settings"] == list(look.result["asked"])
     assert (look.kind, set(look.about["question"]["arms"])) == ("arms", {"ema", "earlier"})
     start = lab.results(study).need_start()
+    assert asked_on["settings"] == [start.setting, *look.result["asked"]]
     assert look.start is not None
     assert (look.start["trajectory"], len(look.result["asked"])) == (start.trajectory, asked)
     of_start = lab.records.outcome(start.trajectory, look.start["outcome"])
@@ -169,7 +169,8 @@ def test_a_look_that_left_out_the_start_model_is_followed_by_one_that_asks_it(
     again = cli(*confirm).json
     assert again["start"] == whole["start"]
     # The same question as before: nothing is reused.
-    assert again["comparisons"][0]["look"] == {"number": 2, "reused": 0}
+    asked_on = whole["comparisons"][0]["look"]["asked_on"]
+    assert again["comparisons"][0]["look"] == {"number": 2, "reused": 0, "asked_on": asked_on}
     assert lab.pieces("outcomes") == before
 
 
