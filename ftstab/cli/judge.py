@@ -111,7 +111,7 @@ def evaluate(
     answers = read_labelled(labelled, pairs(columns, "--columns"), pairs(labels, "--labels"))
     measured = measure(found, answers.answers)
     if as_json:
-        print_json(evaluation_json(measured, answers, str(labelled)))
+        print_json(evaluation_json(measured, answers, str(labelled), given()))
     else:
         print_evaluation(out(), measured, answers, str(labelled))
 

@@ -15,6 +15,7 @@ from ftstab.judging.labelled import WORDS, LabelledSet, Measured
 from ftstab.judging.study import Correction
 from ftstab.judging.wording import drawn_words
 from ftstab.results import Results
+from ftstab.running.environment import software
 from ftstab.terminal import say, shown
 from ftstab.wording.rates import RATE_WORDS
 
@@ -26,9 +27,10 @@ _FIGURES = ("accuracy", "precision", "recall", "specificity", "kappa")
 # ftstab judge evaluate
 
 
-def evaluation_json(measured: Measured, labelled: LabelledSet, file: str) -> dict[str, Any]:
-    """Everything that `ftstab judge evaluate --json` says."""
-    return {"file": file, "left_out": labelled.left_out} | measured.as_dict()
+def evaluation_json(measured: Measured, labelled: LabelledSet, file: str, command: str) -> dict[str, Any]:
+    """Everything that `ftstab judge evaluate --json` says, with what was compared, by which command, on what."""
+    about = {"file": file, "hash": labelled.hash, "left_out": labelled.left_out}
+    return about | measured.as_dict() | {"command": command, "environment": software()}
 
 
 def print_evaluation(console: Console, measured: Measured, labelled: LabelledSet, file: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ftstab.data.files import read_records
 from ftstab.data.forms import check_categories, recognise, require, shown
 from ftstab.errors import DataError, MisuseError, StudyError, nearest
 from ftstab.evaluation.judges import Answer, Judge, judge_label
+from ftstab.identity import digest
 from ftstab.judging.agreement import Agreement, Given, agreement, confusion
 from ftstab.spec import Columns
 
@@ -54,6 +55,11 @@ class LabelledSet:
 
     answers: tuple[LabelledAnswer, ...]
     left_out: dict[str, int]
+
+    @property
+    def hash(self) -> str:
+        """Key of the answers that are compared, with their prompts, labels and categories."""
+        return digest([asdict(one) for one in self.answers])
 
 
 @dataclass(frozen=True)

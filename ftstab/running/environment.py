@@ -23,12 +23,19 @@ def environment(device: torch.device) -> dict[str, Any]:
     import torch
 
     return {
+        **software(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def software() -> dict[str, Any]:
+    """Versions and machine of this process, for what no model of ours had a part in."""
+    return {
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
     }
 
 

@@ -125,12 +125,24 @@ def test_labels_of_refusals_dont_measure_a_judge_of_harm(tmp_path):
     assert measure(HarmJudge(), harm).positive == "harmful"
 
 
+def test_what_was_compared_is_told_by_its_hash(tmp_path):
+    other = [ROWS[0] | {"label": "complied"}, *ROWS[1:]]
+    files = (
+        written(tmp_path, rows, name) for rows, name in ((ROWS, "a.json"), (ROWS, "b.csv"), (other, "c.json"))
+    )
+    first, again, changed = (read_labelled(path, {}, {}).hash for path in files)
+    assert first == again != changed
+
+
 def test_the_command(tmp_path):
     path = written(tmp_path, ROWS)
     said = cli("judge", "evaluate", "--judge", "refusal_phrases", "--labelled", path, "--json").json
     assert said["all"]["n"] == 4
     assert said["all"]["unscored"] == 1
     assert said["left_out"] == {"labelled skip": 1, "no response or no label": 1}
+    assert said["command"] == f"ftstab judge evaluate --judge refusal_phrases --labelled {path} --json"
+    assert said["environment"]["versions"]["ftstab"]
+    assert said["hash"] == read_labelled(path, {}, {}).hash
     for name in ("accuracy", "precision", "recall", "specificity", "kappa"):
         figure = said["all"][name]
         assert set(figure) == {"value", "n", "low", "high", "interval"}
