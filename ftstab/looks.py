@@ -79,6 +79,12 @@ class Look:
         return Question(**{**plain, "order": tuple(plain["order"])})
 
     @property
+    def arms_question(self) -> ArmsQuestion:
+        """The question of the arms; only a look of arms has one."""
+        plain = self.about["question"]
+        return ArmsQuestion(**{**plain, "order": tuple(plain["order"])})
+
+    @property
     def reused(self) -> int:
         """Earlier looks with other questions at prompts of the same half."""
         return len(self.about["earlier"])

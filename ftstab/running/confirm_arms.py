@@ -18,7 +18,7 @@ from rich.console import Console
 from ftstab.arms.candidates import candidates_of, check_budgets
 from ftstab.arms.comparison import asked_settings
 from ftstab.arms.declared import check_declared
-from ftstab.errors import StudyError
+from ftstab.errors import FtstabError, StudyError
 from ftstab.looks import ArmsQuestion, Look, arms_look, asked_on, begin, finish
 from ftstab.outcome import Outcome
 from ftstab.plan import Job
@@ -38,7 +38,8 @@ def confirm_arms(
     results: Results, names: Sequence[str], command: str, console: Console, launcher: Launcher | None = None
 ) -> Look:
     """Ask the start model and the settings of the arms ``names`` the confirmation half, or go on with it, or find it in
-    the log.  A look that left out the start model (stores of before it was asked) is followed by one that asks it.
+    the log.  A look that left out the start model (stores of before it was asked) is followed by one of the same
+    question that asks it, where it still can be.
 
     Args:
         results: the study.
@@ -62,14 +63,25 @@ def confirm_arms(
         known = arms_look(records, study.study, wanted)
         if known is not None and known.start is not None:
             return known
-        with console.status("reading the confirmation half"):
-            half = read_half(results, Path(results.about["base_dir"]))
+        try:
+            with console.status("reading the confirmation half"):
+                half = read_half(results, Path(results.about["base_dir"]))
+        except FtstabError as error:
+            if known is None:
+                raise
+            # What the arms said is in the log, whatever has become of the files since.
+            say(console, f"the start model isn't asked, and stands on the search half: {error}")
+            return known
         found, start = {o.setting: o for o in results.outcomes}, results.need_start()
-        _check_kept(results, half, [found[s] for s in wanted])
         defined = {name: study.arms[name].model_dump() for name in names}
         asked = ArmsQuestion(
             results.identities.evaluation, defined, study.equal_utility.margin, tuple(wanted)
         )
+        if known is not None and set(known.arms_question.order) <= set(found):
+            # By its own question, which may be about more arms: another one would read reused.
+            asked = known.arms_question
+            wanted = list(asked.order)
+        _check_kept(results, half, [found[s] for s in wanted])
         look = begin(
             records,
             study.study,

@@ -174,6 +174,37 @@ def test_a_look_that_left_out_the_start_model_is_followed_by_one_that_asks_it(
     assert lab.pieces("outcomes") == before
 
 
+def test_the_start_model_alone_makes_no_half_reused(armed: Finished, tmp_path: Path) -> None:
+    """A look that left it out is gone on with by its own question, whichever of its arms are named."""
+    lab, study = armed.copied(tmp_path / "copy")
+    assert cli("compare", study, "--arms", "earlier", "ema", "slow", "--confirm").code == 0
+    (look,) = looks(lab.records, "armed")
+    lab.records.put_look_result("armed", 1, {k: v for k, v in look.result.items() if k != "start"})
+    said = cli("compare", study, "--arms", "earlier", "ema", "--confirm", "--json").json
+    assert said["start"]["half"] == "confirm"
+    assert (said["comparisons"][0]["look"]["number"], said["comparisons"][0]["look"]["reused"]) == (2, 0)
+    assert looks(lab.records, "armed")[1].key == look.key
+
+
+def test_what_was_confirmed_is_said_where_the_start_model_cannot_be_asked_any_more(
+    armed: Finished, tmp_path: Path
+) -> None:
+    lab, study = armed.copied(tmp_path / "copy")
+    confirm = ("compare", study, "--arms", "ema", "earlier", "--confirm", "--json")
+    whole = cli(*confirm).json
+    (look,) = looks(lab.records, "armed")
+    lab.records.put_look_result("armed", 1, {k: v for k, v in look.result.items() if k != "start"})
+    path = lab.folder / "colours_test.jsonl"
+    path.write_text(path.read_text().replace("box", "bag"))
+    done = cli(*confirm)
+    assert done.code == 0, done.err
+    assert "the start model isn't asked, and stands on the search half" in done.err
+    assert "the prompt sets or judges changed" in done.err
+    assert done.json["comparisons"] == whole["comparisons"]
+    assert done.json["start"]["half"] == "search"
+    assert len(looks(lab.records, "armed")) == 1
+
+
 def test_unequal_arms_are_refused(armed: Finished) -> None:
     refused = cli("compare", armed.study, "--arms", "earlier", "more")
     assert refused.code == 1
