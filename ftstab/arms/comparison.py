@@ -203,7 +203,7 @@ def _confirmed(results: Results, name: str, where: Mapping[str, str]) -> Outcome
     outcome = results.records.outcome(where["trajectory"], where["outcome"])
     if outcome is None:
         raise StudyError(
-            f"{name}: the store no longer has what it said on the confirmation half; "
-            "`ftstab compare ... --confirm` asks it again"
+            f"{name}: the store no longer has what it said on the confirmation half (outcome {where['outcome']} of "
+            f"trajectory {where['trajectory']}), which the log of looks names; restore the store"
         )
     return outcome

@@ -148,6 +148,14 @@ def test_arms_are_compared_confirmed_and_reported(armed: Finished, tmp_path: Pat
     assert "start model (search half)" not in text
     assert '<td class="text wide">no claim: arms earlier and more: 5 and 6 candidates' in text
 
+    # What the log names and the store has lost is in the log all the same, so asking again is no way out.
+    lab.records.store.delete(f"trajectories/{start.trajectory}/outcomes/{look.start['outcome']}")
+    for more in ((), ("--confirm",)):
+        lost = cli("compare", study, "--arms", "ema", "earlier", *more)
+        assert lost.code == 1
+        assert f"(outcome {look.start['outcome']} of trajectory {start.trajectory})" in lost.err
+        assert "restore the store" in lost.err
+
 
 def test_a_look_that_left_out_the_start_model_is_followed_by_one_that_asks_it(
     armed: Finished, tmp_path: Path
