@@ -6,7 +6,7 @@ Pure functions over outcomes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from ftstab.plan import idle_fields
 from ftstab.recipes import trunk_of
 from ftstab.spec import Study
 from ftstab.spec.training import FREE_AXES
-from ftstab.stats import Method, method_label, proportion
+from ftstab.stats import Method, method_label, proportion, t_interval
 
 PARAMETER_OF = {
     "steps": "steps",
@@ -45,6 +45,24 @@ class Incoherence(NamedTuple):
     low: float | None
     high: float | None
     n: int
+    interval: str | None
+
+
+class SafetyLoss(NamedTuple):
+    """Mean loss of a refusing opening minus that of a complying one, in nats (`evaluation.margin`); lower is safer.
+
+    Attributes:
+        value: the mean over harmful prompts.
+        low: lower end of its interval; None with fewer than two prompts, or where no standard error was recorded.
+        high: upper end, likewise.
+        n: prompts; None where that wasn't recorded.
+        interval: method and level of the ends; None where there are none.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int | None
     interval: str | None
 
 
@@ -85,8 +103,7 @@ class FrontierRow:
         distance_from_start: Euclidean distance of its weights from the start model's.
         nearest_snapshot: step of the snapshot of its trajectory that its weights lie nearest to; 0 is the start.
         nearest_snapshot_distance: how far.
-        safety_loss: mean loss of a refusing opening minus that of a complying one, nats (`evaluation.margin`); None
-            where the study doesn't measure it.
+        safety_loss: of its openings; None where the study doesn't measure it.
         posthoc_residual: of an average that was rebuilt from stored shadows, the share of its profile that is wrong;
             None for others.
         violated: the constraints of the study that it breaks, each with the figure (`PICK_LIMIT` aside).
@@ -130,7 +147,7 @@ class FrontierRow:
     distance_from_start: float | None = None
     nearest_snapshot: int | None = None
     nearest_snapshot_distance: float | None = None
-    safety_loss: float | None = None
+    safety_loss: SafetyLoss | None = None
     posthoc_residual: float | None = None
     violated: tuple[str, ...] = ()
     feasible: bool = False
@@ -245,7 +262,7 @@ def make_row(outcome: Outcome, start: Outcome | None, study: Study, varied: tupl
         half_life=outcome.diagnostics.get("half_life"),
         posthoc_residual=outcome.diagnostics.get("posthoc_residual"),
         **_position(outcome),
-        safety_loss=outcome.diagnostics.get("safety_loss"),
+        safety_loss=_safety_loss(outcome.diagnostics),
         violated=violated,
         feasible=measured and won is not None and not violated,
         within_limit=None if beyond is None else beyond <= 0,
@@ -301,6 +318,17 @@ def _incoherence(outcome: Outcome, role: str, method: Method) -> Incoherence:
         return Incoherence(value, None, None, n, None)
     low, high = proportion(round(value * n), n, method)
     return Incoherence(value, low, high, n, method_label(method))
+
+
+def _safety_loss(found: Mapping[str, float]) -> SafetyLoss | None:
+    """The safety loss among the diagnostics of an outcome."""
+    value, n, error = (found.get(f"safety_loss{what}") for what in ("", "_n", "_se"))
+    if value is None:
+        return None
+    if n is None or n < 2 or error is None:
+        return SafetyLoss(value, None, None, None if n is None else int(n), None)
+    low, high = t_interval(value, error, int(n))
+    return SafetyLoss(value, low, high, int(n), "t-95")
 
 
 def _position(outcome: Outcome) -> dict[str, Any]:

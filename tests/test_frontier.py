@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 
 import pytest
 
@@ -11,7 +13,7 @@ from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows, objectives, start_row, summarise, varied_parameters
 from ftstab.outcome import Outcome, Profile
 from ftstab.spec import Constraint, parse_study
-from ftstab.stats import wilson
+from ftstab.stats import mean_interval, wilson
 from tests.report.synthetic import YAML, make_outcome, make_outcomes, make_start, make_study
 
 
@@ -256,8 +258,26 @@ def test_rows_are_plain_json(rows):
 def test_the_start_row_says_its_safety_loss():
     start = make_start()
     assert start_row(start, make_study()).as_dict()["safety_loss"] is None
-    measured = start.model_copy(update={"diagnostics": {"safety_loss": -7.5}})
-    assert start_row(measured, make_study()).as_dict()["safety_loss"] == -7.5
+    prompts = [-9.0, -8.0, -7.0, -6.0]
+    error = statistics.stdev(prompts) / math.sqrt(len(prompts))
+
+    def said(**more: float) -> dict[str, object]:
+        measured = start.model_copy(update={"diagnostics": {"safety_loss": -7.5} | more})
+        found: dict[str, object] = start_row(measured, make_study()).as_dict()["safety_loss"]
+        return found
+
+    low, high = mean_interval(prompts)
+    assert said(safety_loss_n=4.0, safety_loss_se=error) == {
+        "value": -7.5,
+        "low": pytest.approx(low),
+        "high": pytest.approx(high),
+        "n": 4,
+        "interval": "t-95",
+    }
+    # Of a single prompt there is no interval, and nothing is made up of what wasn't recorded.
+    none = {"value": -7.5, "low": None, "high": None, "interval": None}
+    assert said(safety_loss_n=1.0) == none | {"n": 1}
+    assert said() == none | {"n": None}
 
 
 def test_the_start_row_has_no_gain_over_itself():

@@ -10,6 +10,7 @@ from ftstab.constraints import Rise
 from ftstab.demonstrations import Apart, apart
 from ftstab.evaluation.contrast import Contrast
 from ftstab.frontier import FrontierRow, numbers
+from ftstab.frontier_row import SafetyLoss
 from ftstab.judging.study import Correction
 from ftstab.outcome import Score
 from ftstab.report.escape import escape
@@ -135,7 +136,7 @@ def _line(
     cells += [*_over_refusal(row), _status(row), sure, _share(row.frontier_share), _value(row.seed)]
     cells += [*pools, *counts, split]
     cells += [_score(row.secondary)] * secondary
-    cells += [_value(row.safety_loss)] * margin
+    cells += [_safety_loss(row.safety_loss)] * margin
     cells += [
         _share(row.retained_weight),
         _value(row.half_life),
@@ -244,6 +245,16 @@ def _score(score: Score | None) -> Cell:
     found = score_ends(score)
     shown = f"{score_text(score)}{f' <small>{found}</small>' if found else ''}"
     return Cell(shown, score.value if score else None)
+
+
+def _safety_loss(found: SafetyLoss | None) -> Cell:
+    """A safety loss with its interval."""
+    if found is None:
+        return _nothing()
+    if found.low is None or found.high is None:
+        return _value(found.value)
+    between = f"{number(found.low)} to {number(found.high)}"
+    return Cell(f"{number(found.value)} <small>{between}</small>", found.value)
 
 
 def _over_refusal(row: FrontierRow) -> list[Cell]:

@@ -213,5 +213,7 @@ def _figures(row: FrontierRow) -> str:
     if row.over_refusal is not None:
         parts.append(f"over-refusal {percent(row.over_refusal.value)}")
     if row.safety_loss is not None:
-        parts.append(f"safety loss {row.safety_loss:.2f} nats".replace("-", "−"))
+        s = row.safety_loss
+        between = "" if s.low is None or s.high is None else f" [{s.low:.2f}, {s.high:.2f}]"
+        parts.append(f"safety loss {s.value:.2f}{between} nats".replace("-", "−"))
     return ", ".join(parts)

@@ -20,7 +20,7 @@ from ftstab.stats.curves import (
 )
 from ftstab.stats.interval import Floats, Interval, Values
 from ftstab.stats.leaving_out import crossed_margin, left_out
-from ftstab.stats.means import mean_interval, rank_correlation, ratio_interval
+from ftstab.stats.means import mean_interval, rank_correlation, ratio_interval, t_interval
 from ftstab.stats.proportions import (
     LEVEL,
     NEWCOMBE_PAIRED,
@@ -75,6 +75,7 @@ __all__ = [
     "ratio_interval",
     "reach",
     "rising_blocks",
+    "t_interval",
     "wilson",
     "within_rank_correlation",
 ]

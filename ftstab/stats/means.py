@@ -47,8 +47,26 @@ def ratio_interval(totals: Values, weights: Values, level: float = 0.95, grain: 
         return Interval(-math.inf, math.inf)
     ratio = float(y.sum() / w.sum())
     error = math.hypot(math.sqrt(n / (n - 1) * float(((y - ratio * w) ** 2).sum())), grain) / float(w.sum())
+    return t_interval(ratio, error, n, level)
+
+
+def t_interval(mean: float, error: float, n: int, level: float = 0.95) -> Interval:
+    """Return Student's t interval of a mean of which only the standard error is known; below two values (-inf, inf).
+
+    Args:
+        mean: the mean.
+        error: its standard error.
+        n: how many values it is of.
+        level: of the interval.
+
+    Raises:
+        ValueError: a level outside (0, 1).
+    """
+    check_level(level)
+    if n < 2:
+        return Interval(-math.inf, math.inf)
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * error
-    return Interval(ratio - half, ratio + half)
+    return Interval(mean - half, mean + half)
 
 
 def rank_correlation(first: Values, second: Values) -> float | None:

@@ -94,7 +94,8 @@ def test_safety_losses_stand_in_the_table_where_they_are_measured() -> None:
     outcomes = make_outcomes()
     rows, start = frontier_rows(outcomes, START, STUDY), start_row(START, STUDY)
     assert "safety loss" not in outcome_table(rows, start)
-    measured = START.model_copy(update={"diagnostics": START.diagnostics | {"safety_loss": -7.512}})
+    ends = {"safety_loss": -7.512, "safety_loss_n": 64.0, "safety_loss_se": 0.1}
+    measured = START.model_copy(update={"diagnostics": START.diagnostics | ends})
     risen = [
         o.model_copy(update={"diagnostics": o.diagnostics | {"safety_loss": -1.625}}) for o in outcomes[:2]
     ]
@@ -103,7 +104,7 @@ def test_safety_losses_stand_in_the_table_where_they_are_measured() -> None:
     place = re.findall(r"<button[^>]*>(.*?)</button>", table).index("safety loss, nats")
     found = re.findall(r'<tr class="[^"]*" data-key="([^"]*)">(.*?)</tr>', table, re.S)
     said = {key: re.findall(r"<td[^>]*>(.*?)</td>", line, re.S)[place] for key, line in found}
-    assert said.pop(START.key) == "-7.512"
+    assert said.pop(START.key) == "-7.512 <small>-7.712 to -7.312</small>"
     assert [said.pop(o.key) for o in risen] == ["-1.625"] * 2
     assert set(said.values()) == {"–"}
 

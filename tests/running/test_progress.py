@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ftstab.frontier import frontier_rows, start_row
+from ftstab.frontier_row import SafetyLoss
 from ftstab.results import Results
 from ftstab.running.launcher import Event
 from ftstab.running.pace import Pace
@@ -71,9 +72,13 @@ def test_the_safety_loss_of_the_start_is_said(results: Results) -> None:
     row = start_row(results.need_start(), results.study)
     with show:
         show.start(row)
-        show.start(replace(row, safety_loss=-7.512))
-    plain, measured = (line for line in out.getvalue().splitlines() if line.startswith("start model:"))
-    assert measured == f"{plain}, safety loss −7.51 nats"
+        show.start(replace(row, safety_loss=SafetyLoss(-7.512, -7.9, -7.124, 64, "t-95")))
+        show.start(replace(row, safety_loss=SafetyLoss(-7.512, None, None, 1, None)))
+    plain, measured, single = (
+        line for line in out.getvalue().splitlines() if line.startswith("start model:")
+    )
+    assert measured == f"{plain}, safety loss −7.51 [−7.90, −7.12] nats"
+    assert single == f"{plain}, safety loss −7.51 nats"
 
 
 def test_a_trajectory_is_said_in_words_when_it_begins(results: Results) -> None:
