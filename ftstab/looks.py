@@ -227,7 +227,8 @@ def asked_on(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     """Return what settings were asked the confirmation half on, as a look's result carries it.
 
     One entry for each environment (`ftstab.running.environment`; None where it wasn't recorded) and command, with the
-    settings that were asked so, and when the first and the last of them were.
+    settings that were asked so, and when the first and the last of them were.  A setting stands in several where some
+    of its answers are of an earlier try elsewhere.
 
     Args:
         outcomes: on the confirmation half.
@@ -235,11 +236,12 @@ def asked_on(outcomes: Iterable[Outcome]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for outcome in outcomes:
         record = outcome.record
-        told = {"environment": record.get("asked_on"), "command": record.get("command")}
-        entry = found.setdefault(digest(told), told | {"first": None, "last": None, "settings": []})
-        if (at := record.get("asked_at")) is not None:
-            entry["first"], entry["last"] = min(entry["first"] or at, at), max(entry["last"] or at, at)
-        entry["settings"].append(outcome.setting)
+        for environment in record.get("asked_on", [None]):
+            told = {"environment": environment, "command": record.get("command")}
+            entry = found.setdefault(digest(told), told | {"first": None, "last": None, "settings": []})
+            if (at := record.get("asked_at")) is not None:
+                entry["first"], entry["last"] = min(entry["first"] or at, at), max(entry["last"] or at, at)
+            entry["settings"].append(outcome.setting)
     return list(found.values())
 
 

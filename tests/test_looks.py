@@ -59,7 +59,7 @@ def test_a_look_is_read_back_as_it_was_written(records: Records):
 
 def test_what_was_asked_elsewhere_or_otherwise_is_told_apart():
     def asked_so(setting: str, at: str | None, machine: str | None, command: str = "ftstab pick") -> Outcome:
-        here = {"asked_on": {"machine": machine}, "asked_at": at} if machine else {}
+        here = {"asked_on": [{"machine": machine}], "asked_at": at} if machine else {}
         record = {"command": command, "environment": {"machine": "training"}, **here}
         return make_marked(setting, "R").model_copy(update={"record": record})
 

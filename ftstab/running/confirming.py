@@ -60,6 +60,7 @@ class Confirmer(AtWork):
         self.fingerprint = put_in(model, self.records, found)
         # It may be another machine, with other packages, than the one that the setting was trained on.
         self.here = environment(next(model.parameters()).device)
+        self.asked_on: list[dict[str, Any] | None] = [self.here]
         origin = (self.context.start_trajectory, self.context.start_setting)
         made = {"environment": self.here}
         self.answering = Answering(self.study, model, chat, self.questions, self.records, origin, made)
@@ -87,7 +88,7 @@ class Confirmer(AtWork):
                 "record": found.record
                 | {
                     "half": self.questions.half,
-                    "asked_on": self.here,
+                    "asked_on": self.asked_on,
                     "asked_at": now(),
                     "command": self.context.command,
                     "responses": {r: q.responses_key(found.setting) for r, q in self.questions.sets.items()},
@@ -97,17 +98,20 @@ class Confirmer(AtWork):
         )
 
     def _answers(self, found: Outcome, q: QuestionSet) -> list[str]:
-        """Answers to one set: those that an earlier try has stored of these very weights, or new ones.
+        """Answers to one set: those that the store has of these very weights, or new ones.
 
-        Answers of another environment aren't taken, so that what is recorded holds for every set.
+        Stored ones may rest under outcomes of other studies, so they stay even where another environment wrote them:
+        that is told (`asked_on`; None where it wasn't recorded).
         """
         key = q.responses_key(found.setting)
         stored = self.records.responses(found.trajectory, key)
         ids = [q.rows.rows[i].id for i in q.plan.order]
         if stored is not None:
             rows, about = stored
-            same = about.get("weights_sha256") == self.fingerprint and about.get("environment") == self.here
+            same = about.get("weights_sha256") == self.fingerprint
             if same and [row["id"] for row in rows] == ids:
+                if (there := about.get("environment")) not in self.asked_on:
+                    self.asked_on.append(there)
                 return [row["response"] for row in rows]
         self.phase(f"asking {len(ids)} prompts ({q.role.replace('_', '-')})")
         with self.clock.named("answering"):

@@ -141,7 +141,9 @@ def test_a_confirmation_says_what_it_was_asked_on(copy: Copy, monkeypatch: pytes
     assert made["confirmation"]["result"]["asked_on"] == [asked]
 
 
-def test_answers_of_another_environment_are_asked_again(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_of_another_environment_are_kept_and_told(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The start is asked whole, the first candidate one set of three.
     with pytest.raises(KeyboardInterrupt):
         copy.confirm(Killed(after=4))
@@ -150,9 +152,9 @@ def test_answers_of_another_environment_are_asked_again(copy: Copy, monkeypatch:
     second = Killed(after=1000)
     look = copy.confirm(second)
     assert look.result is not None
-    assert len(second.said) - 1 == 3 * len(look.question.order)
+    assert len(second.said) - 1 == 3 * len(look.question.order) - 1
     here, there = look.result["asked_on"]
-    assert here["settings"] == [copy.lab.results(copy.study).need_start().setting]
+    assert here["settings"] == [copy.lab.results(copy.study).need_start().setting, look.question.order[0]]
     assert here["environment"]["device"] == "cpu"
     assert (there["environment"], there["settings"]) == (elsewhere, list(look.question.order))
 
