@@ -315,7 +315,7 @@ def pick(
         for text in filter(None, (chosen.text, unfinished_text(results), LEGEND, chosen.advice, said)):
             say(out(), text)
         for path in (recipe, weights):
-            if path is not None and chosen.row is not None:
+            if path is not None and chosen.row is not None and (chosen.picked or unconfirmed):
                 print(visible(f"written: {path}"))
     if chosen.status in ("none", "not confirmed"):
         raise typer.Exit(1)

@@ -124,7 +124,7 @@ def answer(
         renew_recipe(results)
     chosen = select(results, limit, _error_rate(wanted) if wanted.confirm else wanted.error_rate)
     if chosen.row is not None:
-        _hand_over(results, chosen, wanted)
+        _hand_over(results, chosen, wanted, console)
     elif wanted.out or wanted.weights:
         console.print("nothing written: no setting keeps the limit", highlight=False)
     if wanted.drop_weights and not chosen.picked:
@@ -195,9 +195,17 @@ def weights_text(results: Results, chosen: Selection, weights: Weights) -> str |
     return f"kept: {some} picked{shared}. To drop them:\n  {command}"
 
 
-def _hand_over(results: Results, chosen: Selection, wanted: Wanted) -> None:
+def _hand_over(results: Results, chosen: Selection, wanted: Wanted, console: Console) -> None:
     """Write weights and recipe.  The weights first: they may not be there, and then nothing is written."""
     if (wanted.out or wanted.weights) and not chosen.picked and not wanted.unconfirmed:
+        if chosen.status == "not confirmed":
+            # The advice to confirm it has been taken; what came of it is said next.
+            console.print(
+                "nothing written: the confirmation half didn't uphold this candidate; --unconfirmed writes it all the "
+                "same, as what it is",
+                highlight=False,
+            )
+            return
         option = "--weights" if wanted.weights else "--out"
         raise FtstabError(
             f"{option}: this setting is a candidate, which no prompts beyond the search half have confirmed; confirm "

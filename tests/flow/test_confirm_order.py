@@ -51,8 +51,16 @@ def test_where_the_first_fails_nothing_is_picked(copy: Copy) -> None:
     assert (said["status"], said["picked"]) == ("not confirmed", None)
     assert said["statement"].startswith("Nothing is confirmed of 3 candidates")
     assert "Picked" not in said["statement"]
-    refused = cli("pick", copy.study, "--out", copy.lab.folder / "r.yaml")
-    assert "--unconfirmed" in refused.err
+    # Asked to hand it over, it says what came of the confirmation, and doesn't advise to confirm it.
+    refused = cli("pick", copy.study, "--confirm", "--out", copy.lab.folder / "r.yaml")
+    assert refused.code == 1
+    assert "nothing written: the confirmation half didn't uphold this candidate" in " ".join(
+        refused.out.split()
+    )
+    assert "error" not in refused.err
+    assert "Nothing is confirmed of 3 candidates" in refused.out
+    assert "written: " not in refused.out.replace("nothing written: ", "")
+    assert not (copy.lab.folder / "r.yaml").exists()
     done = cli("pick", copy.study, "--drop-weights")
     assert "nothing is picked" in done.err
     recipe = copy.lab.folder / "r.yaml"

