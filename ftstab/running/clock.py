@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import builtins
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from ftstab.store import Piece, Store
+from ftstab.store import Content, Piece, Store
 
 now = time.perf_counter
 """What clocks read."""
@@ -56,12 +55,12 @@ class TimedStore:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
 
-    def put(self, key: str, files: Mapping[str, bytes | Path]) -> None:
+    def put(self, key: str, files: Content) -> None:
         """Write a piece."""
         with self._clock.named("store"):
             self._store.put(key, files)
 
-    def put_if_absent(self, key: str, files: Mapping[str, bytes | Path]) -> bool:
+    def put_if_absent(self, key: str, files: Content) -> bool:
         """Write a piece unless it exists."""
         with self._clock.named("store"):
             return self._store.put_if_absent(key, files)

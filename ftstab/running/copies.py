@@ -6,13 +6,13 @@ Writes and deletes copies of shadows in the store, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from ftstab.errors import StoreError
 from ftstab.outcome import StoredShadows
 from ftstab.plan import Job, Setting
 from ftstab.running.resume import Progress
-from ftstab.running.scratch import scratch
 from ftstab.spec import Study
 from ftstab.store import Records
 from ftstab.training.copies import Copies
@@ -63,9 +63,8 @@ class CopyKeeper:
         step = self._runner.step
         if self._stored is None or step not in self._wanted:
             return
-        with scratch("shadows") as folder:
-            files = {path.name: path for path in self._runner.save_copy(self._stored, folder, self._keep)}
-            self._records.put_copy(progress.trajectory.key, progress.attempt, step, files)
+        write = partial(self._runner.save_copy, self._stored, weights_too=self._keep)
+        self._records.put_copy(progress.trajectory.key, progress.attempt, step, write)
 
     def complete(self, trajectory: str, attempt: str, step: int) -> bool:
         """Whether an attempt may be continued from ``step``: the store has its copies up to there."""

@@ -17,7 +17,6 @@ from ftstab.outcome import Outcome
 from ftstab.plan import Job, Setting, Trajectory
 from ftstab.running.clock import Clock
 from ftstab.running.launcher import Context
-from ftstab.running.scratch import scratch
 from ftstab.store import Records, State
 from ftstab.training.run import BANK, Run
 
@@ -172,9 +171,10 @@ class States:
         """
         began = time.perf_counter()
         self.flush(progress)
-        with self._clock.named("saving"), scratch("state") as folder:
-            files = {path.name: path for path in self._runner.save(folder)}
-            self._records.save_state(progress.trajectory.key, progress.attempt, self._runner.step, files)
+        with self._clock.named("saving"):
+            self._records.save_state(
+                progress.trajectory.key, progress.attempt, self._runner.step, self._runner.save
+            )
         progress.since_save = 0.0
         self._cost = time.perf_counter() - began
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from safetensors.torch import save_file
 
 from ftstab.constraints import PICK_LIMIT, constraint_excess
 from ftstab.outcome import Outcome
 from ftstab.plan import Setting, Trajectory, planned_settings
 from ftstab.results import planned_elsewhere
 from ftstab.running.resume import Progress
-from ftstab.running.scratch import scratch
 from ftstab.spec import Frontier, Study
 from ftstab.stats import Interval, clopper_pearson, ratio_interval
 from ftstab.store import Records
+from ftstab.training.files import write_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +54,11 @@ class Keeper:
         Raises:
             StoreError: they can't be written.
         """
-        with scratch("weights") as folder:
-            path = folder / "model.safetensors"
-            whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-            save_file(whole, path, metadata={"format": "pt"})
-            self._records.put_weights(setting.trajectory, setting.key, {"model.safetensors": path})
+
+        def write(folder: Path) -> None:
+            write_tensors(tensors, folder / "model.safetensors", {"format": "pt"})
+
+        self._records.put_weights(setting.trajectory, setting.key, write)
 
     def drop_needless(self, trajectory: Trajectory, outcomes: Sequence[Outcome]) -> None:
         """Delete what a trajectory that has ended with ``outcomes`` no longer needs, unless another study plans it."""

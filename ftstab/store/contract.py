@@ -22,6 +22,13 @@ SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 T = TypeVar("T")
 
+Content = Mapping[str, bytes] | Callable[[Path], object]
+"""The files of a piece: their bytes by name, or what writes them into the new, empty folder that it is given.
+
+Large files are written where they stay, because a copy of a training state of gigabytes takes as long again.  What a
+writer can't write is an OSError.
+"""
+
 
 class ReplacedError(StoreError):
     """The piece was replaced or deleted while it was read: get it again."""
@@ -65,11 +72,11 @@ class Store(Protocol):
     one, whole.
     """
 
-    def put(self, key: str, files: Mapping[str, bytes | Path]) -> None:
-        """Make ``files`` the whole content of the piece, replacing what was there.  A Path is copied."""
+    def put(self, key: str, files: Content) -> None:
+        """Make ``files`` the whole content of the piece, replacing what was there."""
         ...
 
-    def put_if_absent(self, key: str, files: Mapping[str, bytes | Path]) -> bool:
+    def put_if_absent(self, key: str, files: Content) -> bool:
         """Make the piece unless it exists; of any number of callers at once exactly one is told True."""
         ...
 

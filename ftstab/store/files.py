@@ -60,23 +60,27 @@ def fresh(folder: Path) -> str:
                 raise
 
 
-def copy(source: bytes | Path, target: Path) -> dict[str, Any]:
-    """Write ``source`` to ``target``, down to the disk, and return its entry in the manifest."""
-    if isinstance(source, Path) and source.stat().st_size < HASHED_BELOW:
-        source = source.read_bytes()
+def write(content: bytes, target: Path) -> dict[str, Any]:
+    """Write ``content`` to ``target``, down to the disk, and return its entry in the manifest."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:
-        if isinstance(source, bytes):
-            out.write(source)
-        else:
-            with source.open("rb") as given:
-                shutil.copyfileobj(given, out, 2**20)
+        out.write(content)
         out.flush()
         os.fsync(out.fileno())
-        entry: dict[str, Any] = {"size": out.tell()}
-    if isinstance(source, bytes) and len(source) < HASHED_BELOW:
-        entry["sha256"] = hashlib.sha256(source).hexdigest()
-    return entry
+    return _entry(len(content), content)
+
+
+def settle(file: Path) -> dict[str, Any]:
+    """Bring a file that somebody wrote down to the disk, and return its entry in the manifest."""
+    with file.open("rb+") as written:
+        os.fsync(written.fileno())
+        size = os.fstat(written.fileno()).st_size
+        return _entry(size, written.read() if size < HASHED_BELOW else b"")
+
+
+def _entry(size: int, content: bytes) -> dict[str, Any]:
+    hashed = {"sha256": hashlib.sha256(content).hexdigest()} if size < HASHED_BELOW else {}
+    return {"size": size, **hashed}
 
 
 def publish(folder: Path, nonce: str, name: str, content: bytes, replace: bool) -> bool:
@@ -88,7 +92,7 @@ def publish(folder: Path, nonce: str, name: str, content: bytes, replace: bool) 
         OSError: something failed; the file is there whole or as it was before.
     """
     pending = folder / nonce / _PENDING
-    copy(content, pending)
+    write(content, pending)
     sync(folder / nonce)
     if replace:
         pending.replace(folder / name)

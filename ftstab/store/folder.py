@@ -20,7 +20,7 @@ from typing import Any
 
 from ftstab.errors import StoreError, nearest
 from ftstab.store import files as disk
-from ftstab.store.contract import MANIFEST, SEGMENT, ReplacedError, check_key
+from ftstab.store.contract import MANIFEST, SEGMENT, Content, ReplacedError, check_key
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ class FolderStore:
 
     root: Path
 
-    def put(self, key: str, files: Mapping[str, bytes | Path]) -> None:
-        """Make ``files`` the whole content of the piece, replacing what was there.  A Path is copied."""
+    def put(self, key: str, files: Content) -> None:
+        """Make ``files`` the whole content of the piece, replacing what was there."""
         self._write(key, files, replace=True)
 
-    def put_if_absent(self, key: str, files: Mapping[str, bytes | Path]) -> bool:
+    def put_if_absent(self, key: str, files: Content) -> bool:
         """Make the piece unless it exists; of any number of callers at once exactly one is told True."""
         return not self.exists(key) and self._write(key, files, replace=False)
 
@@ -183,14 +183,11 @@ class FolderStore:
             "command again: what it held is made anew"
         )
 
-    def _write(self, key: str, files: Mapping[str, bytes | Path], replace: bool) -> bool:
+    def _write(self, key: str, files: Content, replace: bool) -> bool:
         folder = self.root / check_key(key)
-        for name, source in files.items():
-            check_key(name)
-            if isinstance(source, Path) and not source.is_file():
-                raise StoreError(
-                    f"can't put {key!r} into {self.root}: {source} is not a file that can be copied"
-                )
+        if not callable(files):
+            for name in files:
+                check_key(name)
         if not self.root.is_dir():
             raise StoreError(
                 f"can't put {key!r} into {self.root}: the folder is gone; bring it back (is it mounted?)"
@@ -198,7 +195,7 @@ class FolderStore:
         nonce = ""
         try:
             nonce = disk.fresh(folder)
-            entries = {name: disk.copy(source, folder / nonce / name) for name, source in files.items()}
+            entries = self._fill(folder / nonce, files)
             for below, _, _ in os.walk(folder / nonce):
                 disk.sync(Path(below))
             manifest = json.dumps({"nonce": nonce, "files": entries}, indent=1, sort_keys=True).encode()
@@ -213,6 +210,14 @@ class FolderStore:
                 disk.prune(folder, self.root)
         disk.remove(folder, old or "")
         return made
+
+    def _fill(self, folder: Path, files: Content) -> dict[str, dict[str, Any]]:
+        """Bring the files of a piece into ``folder``, and return their entries in the manifest."""
+        if not callable(files):
+            return {name: disk.write(content, folder / name) for name, content in files.items()}
+        files(folder)
+        made = [path for path in folder.rglob("*") if path.is_file()]
+        return {check_key(path.relative_to(folder).as_posix()): disk.settle(path) for path in made}
 
     def _nonce(self, key: str) -> str | None:
         """The sub-folder that the piece lies in; empty if there is no piece, None if it can't be told."""

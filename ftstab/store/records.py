@@ -33,19 +33,16 @@ import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from ftstab.errors import StoreError
 from ftstab.outcome import Outcome
-from ftstab.store.contract import Piece, Store, read_piece
+from ftstab.store.contract import Content, Piece, Store, read_piece
 
 _STORE = "_store"
 _OUTCOME, _ABOUT, _ROWS, _STUDY = "outcome.json", "about.json", "rows.jsonl.gz", "study.yaml"
-
-Files = Mapping[str, Path | bytes]
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ class Records:
 
     # Resume states
 
-    def save_state(self, trajectory: str, attempt: str, step: int, files: Files) -> None:
+    def save_state(self, trajectory: str, attempt: str, step: int, files: Content) -> None:
         """Save a resume state; once it is whole, the older ones of the trajectory are deleted."""
         folder = _trajectory(trajectory, "states")
         older = self.store.list(folder)
@@ -196,7 +193,7 @@ class Records:
 
     # Copies of shadows, for post-hoc EMA
 
-    def put_copy(self, trajectory: str, attempt: str, step: int, files: Files) -> None:
+    def put_copy(self, trajectory: str, attempt: str, step: int, files: Content) -> None:
         """Store the shadows of an attempt after ``step`` updates."""
         self.store.put(_trajectory(trajectory, "copies", attempt, f"{step:09d}"), files)
 
@@ -233,7 +230,7 @@ class Records:
 
     # Weights
 
-    def put_weights(self, trajectory: str, setting: str, files: Files) -> None:
+    def put_weights(self, trajectory: str, setting: str, files: Content) -> None:
         """Keep the weights of a setting."""
         self.store.put(_trajectory(trajectory, "weights", setting), files)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from ftstab.data.order import Mixed, update_rows
 from ftstab.identity import digest
@@ -25,6 +25,7 @@ from ftstab.outcome import Profile, StoredShadows
 from ftstab.plan import Trajectory
 from ftstab.training.batches import answer_logits, micro_batches
 from ftstab.training.copies import Copies
+from ftstab.training.files import write_tensors
 from ftstab.training.losses import summed_loss
 from ftstab.training.position import Snapshots
 from ftstab.training.posthoc import LAST, SHADOWS
@@ -201,8 +202,8 @@ class Run:
         one of them is there."""
         return self.weights.off_tracked(profile, self.step) if isinstance(self.weights, FullWeights) else None
 
-    def save_copy(self, stored: StoredShadows, folder: Path, weights_too: bool) -> list[Path]:
-        """Write the shadows of ``stored`` into ``folder``, and the masters if asked, and return the files.
+    def save_copy(self, stored: StoredShadows, folder: Path, weights_too: bool) -> None:
+        """Write the shadows of ``stored`` into ``folder``, and the masters if asked.
 
         Averages that are rebuilt at later steps read them by `FullWeights.copies`.
         """
@@ -211,8 +212,7 @@ class Run:
         if weights_too:
             files[LAST] = {f"last/{i}": m.detach() for i, m in enumerate(self.weights.masters)}
         for name, tensors in files.items():
-            save_file({k: t.contiguous() for k, t in tensors.items()}, folder / name)
-        return [folder / name for name in files]
+            write_tensors(tensors, folder / name)
 
     def stand_at(self, step: int, stored: StoredShadows, copies: Copies) -> None:
         """Hold the weights, and the shadows of ``stored``, of ``step``; nothing can be trained from here."""
@@ -222,8 +222,8 @@ class Run:
         # The steps that it passed over have no sketches.
         self._snapshots.complete = False
 
-    def save(self, folder: Path) -> list[Path]:
-        """Write the resume state into ``folder`` and return its files: masters, moments, bank, counters.
+    def save(self, folder: Path) -> None:
+        """Write the resume state into ``folder``: masters, moments, bank, counters.
 
         No random state is kept, because every draw is a function of seed and step.
         """
@@ -245,12 +245,8 @@ class Run:
             "bank": self.weights.bank_state(),
             "counters": counters,
         }
-        files = []
         for name, tensors in parts.items():
-            path = folder / f"{name}.safetensors"
-            save_file({k: t.contiguous() for k, t in tensors.items()}, path)
-            files.append(path)
-        return files
+            write_tensors(tensors, folder / f"{name}.safetensors")
 
     def can_load(self, bank: Path, step: int) -> bool:
         """Whether the state of ``step`` with this file `BANK` holds every average that is tracked here."""

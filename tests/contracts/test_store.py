@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ftstab.errors import StoreError
-from ftstab.store import ReplacedError, Store, open_store, read_piece
+from ftstab.store import Content, ReplacedError, Store, open_store, read_piece
 
 Opener = Callable[[Path], Store]
 
@@ -60,29 +61,27 @@ def store(opener: Opener, tmp_path: Path) -> Store:
     return opener(tmp_path)
 
 
-def test_what_is_put_is_got(store: Store, tmp_path: Path):
-    source = tmp_path / "source.bin"
-    source.write_bytes(bytes(range(256)) * 5000)
-    store.put("a/b", {"x.json": b'{"n": [1, null]}', "sub/y.bin": source, "empty": b""})
+WHOLE = {"x.json": b'{"n": [1, null]}', "sub/y.bin": bytes(range(256)) * 5000, "empty": b""}
+
+
+def write_whole(folder: Path) -> None:
+    for name, content in WHOLE.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize("files", [WHOLE, write_whole], ids=["bytes", "written"])
+def test_what_is_put_is_got(store: Store, files: Content):
+    store.put("a/b", files)
     piece = store.get("a/b")
     assert piece is not None
     assert piece.key == "a/b"
     assert piece.names == ["empty", "sub/y.bin", "x.json"]
     assert piece.json("x.json") == {"n": [1, None]}
-    assert piece.read("sub/y.bin") == source.read_bytes()
-    assert piece.path("sub/y.bin").read_bytes() == source.read_bytes()
+    assert piece.read("sub/y.bin") == WHOLE["sub/y.bin"]
+    assert piece.path("sub/y.bin").read_bytes() == WHOLE["sub/y.bin"]
     assert piece.read("empty") == b""
     assert store.exists("a/b")
-
-
-def test_a_file_that_was_put_may_go(store: Store, tmp_path: Path):
-    source = tmp_path / "source"
-    source.write_bytes(b"weights")
-    store.put("a", {"w": source})
-    source.write_bytes(b"changed")
-    assert store.get("a").read("w") == b"weights"
-    source.unlink()
-    assert store.get("a").read("w") == b"weights"
 
 
 def test_put_replaces_the_whole_piece(store: Store):
@@ -188,11 +187,22 @@ def test_what_is_no_json_is_said_without_quoting_it(store: Store):
     assert "the text" not in str(caught.value)
 
 
-def test_a_missing_source_leaves_what_was_there(store: Store, tmp_path: Path):
+def test_what_can_not_be_written_leaves_what_was_there(store: Store):
+    def write(folder: Path) -> None:
+        (folder / "x").write_bytes(b"new")
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "nowhere")
+
     store.put("a", {"x": b"old"})
     with pytest.raises(StoreError, match="nowhere"):
-        store.put("a", {"x": b"new", "y": tmp_path / "nowhere"})
+        store.put("a", write)
+    assert store.list() == ["a"]
     assert store.get("a").read("x") == b"old"
+
+
+def test_a_writer_names_files_as_keys_allow(store: Store):
+    with pytest.raises(StoreError, match="'a b'"):
+        store.put("a", lambda folder: (folder / "a b").write_bytes(b"1"))
+    assert store.list() == []
 
 
 def test_a_piece_is_one_version(store: Store):

@@ -32,7 +32,9 @@ def test_weights_that_are_not_those_measured_confirm_nothing(copy: Copy) -> None
         tensors["model.norm.weight"][0] += 1
         path = copy.lab.folder / "changed.safetensors"
         save_file(tensors, path, metadata={"format": "pt"})
-        copy.lab.records.put_weights(outcome.trajectory, outcome.setting, {"model.safetensors": path})
+        copy.lab.records.put_weights(
+            outcome.trajectory, outcome.setting, {"model.safetensors": path.read_bytes()}
+        )
     done = cli("pick", copy.study, "--confirm")
     assert done.code == 1
     assert "its weights aren't those measured" in done.err
@@ -52,7 +54,9 @@ def test_weights_of_another_training_are_replaced_by_those_measured(copy: Copy) 
         tensors = load_file(piece.path("model.safetensors"))
         tensors["model.norm.weight"][0] += 1
         save_file(tensors, path, metadata={"format": "pt"})
-        copy.lab.records.put_weights(outcome.trajectory, outcome.setting, {"model.safetensors": path})
+        copy.lab.records.put_weights(
+            outcome.trajectory, outcome.setting, {"model.safetensors": path.read_bytes()}
+        )
     export = cli("pick", copy.study, "--weights", copy.lab.folder / "w", "--unconfirmed")
     assert export.code == 1
     assert "--retrain` trains them again" in export.err

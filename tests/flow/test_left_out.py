@@ -30,7 +30,7 @@ def lose(copy: Copy, setting: str) -> None:
 def bring_back(copy: Copy, setting: str) -> None:
     trajectory = copy.lab.results(copy.study).outcomes[0].trajectory
     path = copy.lab.folder / f"{setting}.safetensors"
-    copy.lab.records.put_weights(trajectory, setting, {"model.safetensors": path})
+    copy.lab.records.put_weights(trajectory, setting, {"model.safetensors": path.read_bytes()})
 
 
 def test_what_was_left_out_is_tested_in_its_place_in_a_look_that_reads_reused(copy: Copy) -> None:

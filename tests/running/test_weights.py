@@ -90,14 +90,14 @@ def test_kept_weights_are_put_back_with_their_buffers(routed_model: Path, tmp_pa
     fingerprint = weights_hash(named_weights(other))
     records = Records(open_store(tmp_path / "store", create=True))
     file = written(named_weights(other), tmp_path / "kept", routed_model) / "model.safetensors"
-    records.put_weights("t", "s", {"model.safetensors": file})
+    records.put_weights("t", "s", {"model.safetensors": file.read_bytes()})
     found = bare_outcome(trajectory="t", setting="s", record={"weights_sha256": fingerprint})
     assert put_in(model, records, found) == fingerprint
     assert torch.equal(logits(model), logits(other))
     # Without the buffer they are another model's.
     records.delete_weights("t", "s")
     parts = written(dict(other.named_parameters()), tmp_path / "parts", routed_model) / "model.safetensors"
-    records.put_weights("t", "s", {"model.safetensors": parts})
+    records.put_weights("t", "s", {"model.safetensors": parts.read_bytes()})
     with pytest.raises(StoreError, match="those of another architecture"):
         put_in(model, records, found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -210,16 +211,20 @@ def small_disk(tmp_path: Path):
 
 
 @_needs_root
-def test_on_a_full_disk_nothing_half_is_left(small_disk: Path, tmp_path: Path):
+def test_on_a_full_disk_nothing_half_is_left(small_disk: Path):
     store = open_store(small_disk / "store", create=True)
     store.put("a", {"x": b"old" * 100_000})
-    weights = tmp_path / "weights"
-    weights.write_bytes(b"w" * 2_000_000)
-    for key, content in (("a", b"n" * 900_000), ("a", weights), ("b/c", weights)):
+
+    def write(folder: Path) -> None:
+        (folder / "small").write_bytes(b"1")
+        (folder / "x").write_bytes(b"w" * 2_000_000)
+
+    small = {"small": b"1", "x": b"n" * 900_000}
+    for key, files_ in (("a", small), ("a", write), ("b/c", write)):
         with pytest.raises(
             StoreError, match=r"No space left.*free some space and run the same command again"
         ):
-            store.put(key, {"small": b"1", "x": content})
+            store.put(key, files_)
         assert store.list() == ["a"]
         assert store.get("a").read("x") == b"old" * 100_000
         assert _leftovers(store) == []
@@ -285,20 +290,24 @@ def test_a_damaged_manifest_is_named_and_can_be_put_or_deleted_over(store: Folde
     assert _leftovers(store) == []
 
 
-def test_big_files_are_checked_by_size_alone(
-    store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_big_files_are_checked_by_size_alone(store: FolderStore, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(files, "HASHED_BELOW", 1000)
-    big = tmp_path / "big"
-    big.write_bytes(b"b" * 1000)
-    store.put("a", {"path": big, "bytes": b"b" * 1000, "small": b"b" * 999})
-    manifest = json.loads((store.root / "a/manifest.json").read_bytes())["files"]
-    assert {name for name, entry in manifest.items() if "sha256" in entry} == {"small"}
-    piece = store.get("a")
-    assert piece.read("path") == piece.read("bytes") == b"b" * 1000
-    piece.path("path").write_bytes(b"b" * 998)
-    with pytest.raises(StoreError, match="998 bytes"):
-        piece.path("path")
+    content = {"big": b"b" * 1000, "small": b"b" * 999}
+
+    def write(folder: Path) -> None:
+        for name, data in content.items():
+            (folder / name).write_bytes(data)
+
+    for key, given in (("bytes", content), ("written", write)):
+        store.put(key, given)
+        manifest = json.loads((store.root / key / "manifest.json").read_bytes())["files"]
+        assert manifest["big"] == {"size": 1000}
+        assert manifest["small"] == {"size": 999, "sha256": hashlib.sha256(b"b" * 999).hexdigest()}
+        piece = store.get(key)
+        assert {name: piece.read(name) for name in piece.names} == content
+        piece.path("big").write_bytes(b"b" * 998)
+        with pytest.raises(StoreError, match="998 bytes"):
+            piece.path("big")
 
 
 def test_sweep_takes_old_leftovers_only(store: FolderStore):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import math
@@ -199,14 +200,11 @@ def test_signals_keep_what_is_not_finite_and_several_rows_a_step(records: Record
     assert records.signals("t1", "a1") == [{"step": 3, "kind": "loss", "norm": 1.0}]
 
 
-def test_states_roll(records: Records, tmp_path: Path):
+def test_states_roll(records: Records):
     assert records.latest_state("t1") is None
-    big = tmp_path / "masters"
-    big.write_bytes(b"m5")
-    records.save_state("t1", "a1", 5, {"masters": big, "cursor.json": b"{}"})
+    records.save_state("t1", "a1", 5, {"masters": b"m5", "cursor.json": b"{}"})
     records.save_state("t2", "a1", 7, {"masters": b"other"})
-    big.write_bytes(b"m10")
-    records.save_state("t1", "a1", 10, {"masters": big})
+    records.save_state("t1", "a1", 10, {"masters": b"m10"})
     state = records.latest_state("t1")
     assert (state.step, state.attempt, state.piece.read("masters")) == (10, "a1", b"m10")
     assert len(records.store.list("trajectories/t1/states")) == 1
@@ -239,20 +237,23 @@ def test_killed_between_saving_a_state_and_deleting_the_older(
     assert records.latest_state("t1").step == 60
 
 
-def test_a_state_that_can_not_be_saved_keeps_the_one_before(records: Records, tmp_path: Path):
+def test_a_state_that_can_not_be_saved_keeps_the_one_before(records: Records):
     records.save_state("t1", "a1", 5, {"x": b"5"})
-    with pytest.raises(StoreError, match="missing-file"):
-        records.save_state("t1", "a1", 10, {"x": tmp_path / "missing-file"})
+
+    def write(folder: Path) -> None:
+        (folder / "masters").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreError, match="No space left on device; free some space"):
+        records.save_state("t1", "a1", 10, write)
     assert records.latest_state("t1").step == 5
 
 
-def test_weights(records: Records, tmp_path: Path):
+def test_weights(records: Records):
     assert records.weights("t1", "s1") is None
     assert records.weight_settings("t1") == []
-    source = tmp_path / "model.safetensors"
-    source.write_bytes(b"w")
-    records.put_weights("t1", "s2", {"model.safetensors": source, "config.json": b"{}"})
-    records.put_weights("t1", "s1", {"model.safetensors": source})
+    records.put_weights("t1", "s2", {"model.safetensors": b"w", "config.json": b"{}"})
+    records.put_weights("t1", "s1", {"model.safetensors": b"w"})
     assert records.weight_settings("t1") == ["s1", "s2"]
     assert records.weights("t1", "s2").path("model.safetensors").read_bytes() == b"w"
     records.delete_weights("t1", "s2")
