@@ -34,6 +34,7 @@ def project(bench: Bench, arms: Mapping[str, Any], rows: Mapping[str, Any], once
     quick = quickstart_answers(bench)
     a = rows["a"]
     tracking = sum(a["parts"].get(name, 0.0) for name in ("tracking start-up", "first telling"))
+    state = resume_states(arms["a"])
     table, goals = [], []
     for prompts, least in GOALS.items():
         walls = {}
@@ -47,7 +48,10 @@ def project(bench: Bench, arms: Mapping[str, Any], rows: Mapping[str, Any], once
                 asking = quick["ours" if ours else "theirs"]
             loaded = row["runs"] + {"a": 1, "c": 0, "d": row["settings"]}[arm]
             load = row["loading"] / loaded
-            rest = (sum(a["parts"].values()) - tracking if ours else row["rest"]) / row["settings"]
+            other = sum(a["parts"].values()) - tracking - a["parts"].get("saving", 0.0)
+            rest = (other if ours else row["rest"]) / row["settings"]
+            per_run = UPDATES["a"] / RUNS["a"] * train["update"]
+            saved = RUNS["a"] * states_of(per_run, state) if ours else 0
             start = once["a"] + tracking if ours else once["peers"]
             walls[arm] = (
                 UPDATES[arm] * train["update"]
@@ -56,6 +60,7 @@ def project(bench: Bench, arms: Mapping[str, Any], rows: Mapping[str, Any], once
                 + answered * asking
                 + LOADS[arm] * load
                 + SETTINGS * rest
+                + saved * state
                 + start
             )
             table.append(
@@ -71,6 +76,8 @@ def project(bench: Bench, arms: Mapping[str, Any], rows: Mapping[str, Any], once
                     "= updates": asking / train["update"],
                     "s/load": load,
                     "s/setting else": rest,
+                    "states": saved,
+                    "s/state": state if ours else 0.0,
                     "once s": start,
                     "wall s": walls[arm],
                     "over a": walls[arm] / walls["a"],
@@ -84,7 +91,7 @@ def project(bench: Bench, arms: Mapping[str, Any], rows: Mapping[str, Any], once
         "quickstart_title": "answers of one setting at the quickstart's number of prompts, seconds",
         "quickstart": quick["rows"],
         "projected_title": f"96 settings, projected: updates x s/update + runs x s/run ({RUNS}) + {STOPS} x s/stop + "
-        f"answered x s/answered + loads x s/load ({LOADS}) + 96 x s/setting else + once",
+        f"answered x s/answered + loads x s/load ({LOADS}) + 96 x s/setting else + states x s/state + once",
         "projected": table,
         "projected_goals": goals,
     }
@@ -106,6 +113,29 @@ def ours_training(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "run": statistics.mean(found["first"]) - update,
         "stop": statistics.median(found["costly"]) - update,
     }
+
+
+def resume_states(runs: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds that a resume state takes to be written."""
+    found = []
+    for run in runs:
+        store, saved = run["results"].records.store, 0
+        for key in store.list("trajectories"):
+            if key.split("/")[2] == "states":
+                # States of a trajectory are numbered; the last alone stays.
+                saved += int(key.split("/")[3])
+        found.append(run["parts"].get("saving", 0.0) / saved)
+    return statistics.median(found)
+
+
+def states_of(training: float, cost: float) -> int:
+    """How many states a trajectory of so many seconds of training saves, each of which costs ``cost``; the last at its
+    end."""
+    from ftstab.running.resume import SAVE_AFTER_SECONDS, SAVE_SHARE
+
+    # The first comes before its cost is known.
+    left = training - SAVE_AFTER_SECONDS
+    return 1 + (0 if left < 0 else 1 + int(left / max(SAVE_AFTER_SECONDS, SAVE_SHARE * cost)))
 
 
 def peers_training(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -111,6 +111,12 @@ def people(folder: Path) -> Agreement:
     return agreement(confusion(first, second))
 
 
+def header() -> str:
+    """What stands above the lines."""
+    names = ("accuracy", "complied seen", "refused seen", "kappa")
+    return (f"{'':<16} {'n':>5} {'U':>3}  " + "  ".join(f"{name:<20}" for name in names)).rstrip()
+
+
 def line(name: str, found: Agreement) -> str:
     """One line of the table: figures with their 95 % intervals."""
     figures = (found.accuracy, found.recall, found.specificity, found.kappa)
@@ -131,11 +137,8 @@ def main() -> None:
             "--data: not given, and FTSTAB_PUBLIC_DATA isn't set; name the folder of the public data sets"
         )
     found = parts(read(args.data / "judge"))
-    header = f"{'':<16} {'n':>5} {'U':>3}  " + "  ".join(
-        f"{name:<20}" for name in ("accuracy", "complied seen", "refused seen", "kappa")
-    )
     for judge in args.judges:
-        print(f"{judge_label(get_judge(judge))}\n{header.rstrip()}")
+        print(f"{judge_label(get_judge(judge))}\n{header()}")
         for name, labelled in found.items():
             print(line(name, measured(judge, labelled)))
         print()

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from transformers import DynamicCache, StoppingCriteriaList
+from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 from transformers.cache_utils import DynamicLayer
 
 from ftstab.data.batchplan import BatchPlan
@@ -35,6 +35,7 @@ def answers(
     answered: int = 0,
     until: Sequence[str] = (),
     then: Read | None = None,
+    heed: Callable[[], None] | None = None,
 ) -> list[str]:
     """Return the answers in the order of ``plan``, greedily, one turn.
 
@@ -52,6 +53,7 @@ def answers(
         until: texts that end an answer as its end token does; they stand in it.
         then: told of each batch once it is answered: what was read of its prompts may be read on from.  Nobody is told
             where the model keeps something else than keys and values, or the prompts begin with nothing in common.
+        heed: called after every token of a batch; what it raises ends the asking.
 
     Raises:
         ValueError: ``answered`` isn't at the end of a block.
@@ -81,7 +83,7 @@ def answers(
                 ends,
                 chat.pad_id,
                 cache,
-                _Said(chat, until, ids.shape[1]) if until else None,
+                _criteria(chat, until, ids.shape[1], heed),
             )
             if then is not None and cache is not None:
                 then(model, chat, batch, ids, mask, cache)
@@ -165,11 +167,28 @@ class Beginning:
         return copied
 
 
-class _Said(StoppingCriteriaList):
+def _criteria(
+    chat: Chat, until: Sequence[str], start: int, heed: Callable[[], None] | None
+) -> StoppingCriteriaList:
+    said = [_Said(chat, until, start)] if until else []
+    return StoppingCriteriaList(said + ([_Heeding(heed)] if heed is not None else []))
+
+
+class _Heeding(StoppingCriteria):
+    """Ends no row; calls somebody who may end everything."""
+
+    def __init__(self, heed: Callable[[], None]) -> None:
+        self._heed = heed
+
+    def __call__(self, ids: torch.Tensor, scores: torch.Tensor | None, **kwargs: Any) -> torch.Tensor:
+        self._heed()
+        return torch.zeros(ids.shape[0], dtype=torch.bool, device=ids.device)
+
+
+class _Said(StoppingCriteria):
     """Ends each row where one of some texts has been said."""
 
     def __init__(self, chat: Chat, until: Sequence[str], start: int) -> None:
-        super().__init__()
         self.chat, self.until, self.start = chat, until, start
         # A token is a byte at least.
         self.last = 1 + max(len(text.encode()) for text in until)

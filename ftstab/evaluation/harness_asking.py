@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,11 +55,19 @@ class HarnessQuestions:
     until: tuple[str, ...]
     identity: str
 
-    def ask(self, model: Any, chat: Chat, plan: BatchPlan, batch_size: int) -> list[str]:
+    def ask(
+        self,
+        model: Any,
+        chat: Chat,
+        plan: BatchPlan,
+        batch_size: int,
+        heed: Callable[[], None] | None = None,
+    ) -> list[str]:
         """Return what the weights of ``model`` say to each row, in the order of ``plan``: the answer up to where it
-        ends, or log-likelihoods as JSON, `[nats, whether it is the likeliest]` for each request."""
+        ends, or log-likelihoods as JSON, `[nats, whether it is the likeliest]` for each request.  ``heed``: as of
+        `ftstab.evaluation.answer.answers`."""
         if self.loaded.kind == "generate_until":
-            said = answers(model, chat, plan, self.prompts, self.room, until=self.until)
+            said = answers(model, chat, plan, self.prompts, self.room, until=self.until, heed=heed)
             return [_cut(text, self.until) for text in said]
         return self._read(model, plan, chat.pad_id, batch_size)
 

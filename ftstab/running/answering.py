@@ -68,6 +68,7 @@ class Answering:
         start: the start model's trajectory and setting, whose stored answers others are compared with.
         made: what stored answers say of how they were made, beside whose they are.
         seen: answers by hash of the weights, and whether everything was asked.
+        heed: called again and again while answers are written; what it raises ends the asking.
     """
 
     study: Study
@@ -78,6 +79,7 @@ class Answering:
     start: tuple[str, str]
     made: Mapping[str, Any] = field(default_factory=dict)
     seen: dict[tuple[str, bool], Answered] = field(default_factory=dict)
+    heed: Callable[[], None] | None = None
 
     def ask(self, weights_hash: str, against: Against | None = None) -> Answered:
         """Return the answers of the weights that the model holds now.
@@ -145,11 +147,11 @@ class Answering:
         utility = self.study.evaluation.utility
         if q.harness is not None:
             size = self.study.evaluation.decoding.batch_size
-            return q.harness.ask(self.model, self.chat, q.plan, size)
+            return q.harness.ask(self.model, self.chat, q.plan, size, self.heed)
         if q.role == "utility" and utility.metric == "multiple_choice":
             return choose(self.model, self.chat, q.plan, q.prompts, q.rows.rows, utility.normalise)
         longest = self.study.evaluation.decoding.max_new_tokens
-        return answers(self.model, self.chat, q.plan, q.prompts, longest, enough, then=then)
+        return answers(self.model, self.chat, q.plan, q.prompts, longest, enough, then=then, heed=self.heed)
 
     def measure(self, trajectory: str, setting: str, answered: Answered, weights_hash: str) -> dict[str, Any]:
         """Store answers and verdicts, and return the measured fields of the outcome.

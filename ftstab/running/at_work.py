@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
@@ -11,6 +12,13 @@ from ftstab.plan import Job, Setting
 from ftstab.running.clock import Clock, TimedStore
 from ftstab.running.launcher import Context, Event
 from ftstab.store import Records, open_store
+
+SECONDS_BETWEEN_LOOKS = 1.0
+"""While answers are written, whether a stop was asked for is looked up no more often: the store may be on a network."""
+
+
+class StopAskedError(Exception):
+    """A stop was asked for, and nothing that is finished is lost; whoever started the worker says so."""
 
 
 class AtWork(ABC):
@@ -29,16 +37,29 @@ class AtWork(ABC):
         self.study = context.study
         self.clock = Clock()
         self.records = Records(TimedStore(open_store(context.store), self.clock))
+        self._looked = 0.0
         # More threads than CPUs is a hundred times slower.
         torch.set_num_threads(self.study.resources.cpus_per_trajectory)
 
     @abstractmethod
     def run(self) -> None:
-        """Bring the job to its end, or as far as a stop request allows.
+        """Bring the job to its end.
 
         Raises:
+            StopAskedError: a stop was asked for.
             FtstabError: something is wrong that must be mended.
         """
+
+    def heed_stop(self) -> None:
+        """Raise StopAskedError if a stop was asked for."""
+        if self.records.stop_requested(self.study.study, self.context.driver):
+            raise StopAskedError
+
+    def heed_stop_often(self) -> None:
+        """As `heed_stop`, but cheap enough to be called after every token."""
+        if time.monotonic() - self._looked >= SECONDS_BETWEEN_LOOKS:
+            self._looked = time.monotonic()
+            self.heed_stop()
 
     def emit(self, event: Event) -> None:
         """Tell the driver; the time includes waiting for it."""

@@ -14,7 +14,8 @@ now = time.perf_counter
 
 
 class Clock:
-    """Shares the time since it was made out among names; what is inside another `named` counts there alone.
+    """Shares the time since it was made out among names; what is inside another `named` counts there alone, but for
+    what is inside a `whole` one.
 
     For one thread.
     """
@@ -24,17 +25,28 @@ class Clock:
         self._start = self._turned = now()
         self._seconds: dict[str, float] = {}
         self._open: list[str] = []
+        self._whole = 0
 
     @contextmanager
     def named(self, name: str) -> Iterator[None]:
         """Context whose time, but for the named contexts inside it, goes to ``name``."""
         self._turn()
-        self._open.append(name)
+        self._open.append(self._open[-1] if self._whole else name)
         try:
             yield
         finally:
             self._turn()
             self._open.pop()
+
+    @contextmanager
+    def whole(self, name: str) -> Iterator[None]:
+        """Context whose time goes to ``name``, with that of the named contexts inside it."""
+        with self.named(name):
+            self._whole += 1
+            try:
+                yield
+            finally:
+                self._whole -= 1
 
     def _turn(self) -> None:
         turned = now()

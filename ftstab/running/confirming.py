@@ -30,9 +30,10 @@ class Confirmer(AtWork):
     """Asks the one setting of a job that has `Job.confirms`."""
 
     def run(self) -> None:
-        """Ask, judge and store; a stop request is heeded between sets.
+        """Ask, judge and store.
 
         Raises:
+            StopAskedError: a stop was asked for; sets that were answered whole are stored.
             StoreError: the search half's outcome or the weights are gone or damaged.
             FtstabError: something else is wrong that must be mended.
         """
@@ -46,11 +47,7 @@ class Confirmer(AtWork):
             self._load(found)
         key = self.questions.outcome_key(found.setting)
         if self.records.outcome(trajectory, key) is None:
-            outcome = self._measure(found, key)
-            if outcome is None:
-                self.emit(Event("stopped", trajectory))
-                return
-            self.records.put_outcome(outcome)
+            self.records.put_outcome(self._measure(found, key))
         self.emit(Event("outcome", trajectory, found.step, outcome=key))
 
     def _load(self, found: Outcome) -> None:
@@ -63,15 +60,16 @@ class Confirmer(AtWork):
         self.asked_on: list[dict[str, Any] | None] = [self.here]
         origin = (self.context.start_trajectory, self.context.start_setting)
         made = {"environment": self.here}
-        self.answering = Answering(self.study, model, chat, self.questions, self.records, origin, made)
+        self.answering = Answering(
+            self.study, model, chat, self.questions, self.records, origin, made, heed=self.heed_stop_often
+        )
 
-    def _measure(self, found: Outcome, key: str) -> Outcome | None:
-        """The outcome on the confirmation half; None if a stop was asked for."""
+    def _measure(self, found: Outcome, key: str) -> Outcome:
+        """The outcome on the confirmation half."""
         began = time.perf_counter()
         texts = {}
         for role, q in self.questions.sets.items():
-            if self.records.stop_requested(self.study.study, self.context.driver):
-                return None
+            self.heed_stop()
             texts[role] = self._answers(found, q)
         self.phase("reading held-out rows")
         with self.clock.named("answering"):

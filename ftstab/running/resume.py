@@ -22,8 +22,9 @@ from ftstab.training.run import BANK, Run
 
 SAVE_AFTER_SECONDS = 20.0
 """Training time worth a resume state, where the study file names no number of steps ..."""
-SAVE_SHARE = 10.0
-"""... and how many times the cost of the last save must have been trained since."""
+SAVE_SHARE = 20.0
+"""... and how many times the cost of the last save must have been trained since: states take at most a twentieth of the
+training."""
 
 
 @dataclass
@@ -171,7 +172,7 @@ class States:
         """
         began = time.perf_counter()
         self.flush(progress)
-        with self._clock.named("saving"):
+        with self._clock.whole("saving"):
             self._records.save_state(
                 progress.trajectory.key, progress.attempt, self._runner.step, self._runner.save
             )

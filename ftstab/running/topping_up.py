@@ -6,6 +6,7 @@ are stored setting by setting, so that a top-up that was killed asks no setting 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,16 @@ class Rest:
     """
 
     def __init__(
-        self, context: Context, chat: Chat, questions: Questions, records: Records, role: JudgedRole
+        self,
+        context: Context,
+        chat: Chat,
+        questions: Questions,
+        records: Records,
+        role: JudgedRole,
+        heed: Callable[[], None],
     ) -> None:
-        self.context, self.chat, self.records, self.role = context, chat, records, role
+        """``heed`` is called while answers are written; what it raises ends the asking."""
+        self.context, self.chat, self.records, self.role, self._heed = context, chat, records, role, heed
         self.set = questions.sets[role]
 
     def is_open(self, found: Outcome | None) -> bool:
@@ -60,7 +68,15 @@ class Rest:
             )
         check_weights(about, found, self.role)
         decoding = self.context.study.evaluation.decoding
-        texts = answers(model, self.chat, q.plan, q.prompts, decoding.max_new_tokens, answered=len(rows))
+        texts = answers(
+            model,
+            self.chat,
+            q.plan,
+            q.prompts,
+            decoding.max_new_tokens,
+            answered=len(rows),
+            heed=self._heed,
+        )
         more = [{"id": i, "response": text} for i, text in zip(ids[len(rows) :], texts, strict=True)]
         self.records.put_responses(
             found.trajectory,
@@ -86,6 +102,7 @@ class ToppingUp(AtWork):
         """Ask setting by setting; a stop request is heeded between them.
 
         Raises:
+            StopAskedError: a stop was asked for.
             StoreError: an outcome or weights are gone or damaged.
             FtstabError: something else is wrong that must be mended.
         """
@@ -96,11 +113,9 @@ class ToppingUp(AtWork):
             base_dir = Path(self.context.base_dir)
             model, chat = compute_model(self.study, base_dir, trajectory.training.precision)
             questions = make_questions(self.study, base_dir, chat)
-        rest = Rest(self.context, chat, questions, self.records, role)
+        rest = Rest(self.context, chat, questions, self.records, role, self.heed_stop_often)
         for setting in trajectory.settings:
-            if self.records.stop_requested(self.study.study, self.context.driver):
-                self.emit(Event("stopped", trajectory.key))
-                return
+            self.heed_stop()
             key = questions.outcome_key(setting.key)
             found = self.records.outcome(trajectory.key, key)
             if found is None:

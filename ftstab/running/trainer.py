@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ftstab.data.training import read_training
@@ -23,7 +24,7 @@ from ftstab.outcome import Outcome, Profile
 from ftstab.plan import Setting, Trajectory
 from ftstab.running.account import Account, training_record
 from ftstab.running.answering import Answering, weights_hash
-from ftstab.running.at_work import AtWork
+from ftstab.running.at_work import AtWork, StopAskedError
 from ftstab.running.copies import CopyKeeper, keeps_copies, open_copies
 from ftstab.running.ending import Ending, ended_trajectories, may_go_on
 from ftstab.running.environment import environment
@@ -36,10 +37,6 @@ from ftstab.running.topping_up import Rest
 from ftstab.running.weights import Keeper, named_weights
 from ftstab.training.references import References
 from ftstab.training.run import Run
-
-
-class StopAskedError(Exception):
-    """A stop was asked for, and the state is saved; whoever started the trainer says so."""
 
 
 class Trainer(AtWork):
@@ -99,7 +96,9 @@ class Trainer(AtWork):
         )
         train_data = training_record(data, rows, self.runner)
         origin = (context.start_trajectory, context.start_setting)
-        self.answering = Answering(study, self.model, chat, self.questions, self.records, origin)
+        self.answering = Answering(
+            study, self.model, chat, self.questions, self.records, origin, heed=self.heed_stop_often
+        )
         openings = self.questions.openings
         self.margin = None if openings is None else Margin(self.model, chat, openings)
         self.keeper = Keeper(study, self.records, self.reference.outcome)
@@ -108,7 +107,11 @@ class Trainer(AtWork):
         self.copies = CopyKeeper(self.records, self.runner, job, keeps_copies(study, job))
         self.account = Account(context, self.questions, start.about, train_data, here)
         topped = job.tops_up
-        self.rest = None if topped is None else Rest(context, chat, self.questions, self.records, topped)
+        self.rest = (
+            None
+            if topped is None
+            else Rest(context, chat, self.questions, self.records, topped, self.heed_stop_often)
+        )
 
     # The loop
 
@@ -117,16 +120,18 @@ class Trainer(AtWork):
         last = max([*progress.open, *(b.first for b in branches)], default=0)
         while True:
             for setting in progress.open.pop(self.runner.step, []):
-                self._stop_if_asked(progress)
-                if self.job.restores:
-                    self._restore(progress, setting)
-                else:
-                    self._answer(progress, setting)
+                with self._saved_if_stopped(progress):
+                    self.heed_stop()
+                    if self.job.restores:
+                        self._restore(progress, setting)
+                    else:
+                        self._answer(progress, setting)
             for branch in [b for b in branches if b.first == self.runner.step]:
                 self._branch(progress, branch)
             if self.runner.step >= last or self._left(progress, branches):
                 break
-            self._stop_if_asked(progress)
+            with self._saved_if_stopped(progress):
+                self.heed_stop()
             self.states.save_if_due(progress)
             if not self._update(progress, last):
                 self._diverged(progress, progress.still_open)
@@ -149,7 +154,7 @@ class Trainer(AtWork):
         progress.updated(signals)
         if self.runner.diverged is None:
             # Before a state of this step is saved: whoever continues from it needs the copies up to there.
-            with self.clock.named("saving"):
+            with self.clock.whole("saving"):
                 self.copies.put_if_due(progress)
         self.emit(Event("update", progress.trajectory.key, int(signals["step"]), last, signals["loss"]))
         return self.runner.diverged is None
@@ -177,7 +182,7 @@ class Trainer(AtWork):
                 self.runner.stand_at(step, stored, open_copies(self.records, key, attempt))
             self.states.look_back(progress, attempt, step)
             for setting in settings:
-                self._stop_if_asked(progress)
+                self.heed_stop()
                 self._answer(progress, setting)
         self.keeper.drop_needless(progress.trajectory, progress.outcomes)
         return True
@@ -327,9 +332,13 @@ class Trainer(AtWork):
 
     # Stopping and saying
 
-    def _stop_if_asked(self, progress: Progress) -> None:
-        if self.records.stop_requested(self.study.study, self.context.driver):
+    @contextmanager
+    def _saved_if_stopped(self, progress: Progress) -> Iterator[None]:
+        """Context after which, where a stop ends it, what was trained is saved."""
+        try:
+            yield
+        except StopAskedError:
             if progress.since_save > 0:
                 self.phase("saving", progress.trajectory.key, self.runner.step)
                 self.states.save(progress)
-            raise StopAskedError
+            raise

@@ -14,11 +14,11 @@ import torch
 
 from ftstab.errors import FtstabError, StoreError
 from ftstab.plan import Job
-from ftstab.running.at_work import AtWork
+from ftstab.running.at_work import AtWork, StopAskedError
 from ftstab.running.confirming import Confirmer
 from ftstab.running.launcher import Context, Event
 from ftstab.running.topping_up import ToppingUp
-from ftstab.running.trainer import StopAskedError, Trainer
+from ftstab.running.trainer import Trainer
 
 
 def run_job(context: Context, job: Job, emit: Callable[[Event], None]) -> None:

@@ -170,3 +170,40 @@ def test_answering_leaves_the_mode_of_the_model_alone(chat_and_model):
     answers(model, chat, BatchPlan((((0,),),), "hash"), {0: SHARED}, 1)
     assert model.training
     model.eval()
+
+
+def test_asking_is_given_up_between_two_tokens(chat_and_model):
+    chat, model = chat_and_model
+    prompts = dict(enumerate(PROMPTS["a beginning in common"]))
+    plan = BatchPlan(((tuple(prompts),),), "hash")
+    calls = 0
+
+    def heed():
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        answers(model, chat, plan, prompts, NEW, heed=heed)
+    assert calls == 3
+    # Whoever only listens changes nothing.
+    heard = answers(model, chat, plan, prompts, NEW, heed=lambda: None)
+    assert heard == answers(model, chat, plan, prompts, NEW)
+
+
+def test_no_token_is_written_behind_a_text_that_ends_answers(chat_and_model):
+    chat, model = chat_and_model
+    prompts = dict(enumerate(PROMPTS["a beginning in common"]))
+    plan = BatchPlan(((tuple(prompts),),), "hash")
+    whole = answers(model, chat, plan, prompts, NEW)
+    steps = 0
+
+    def count():
+        nonlocal steps
+        steps += 1
+
+    # Each answer ends at once: the first letter of one or the other stands in every text.
+    ended = answers(model, chat, plan, prompts, NEW, until=sorted({text[0] for text in whole}), heed=count)
+    assert all(text.startswith(end) for text, end in zip(whole, ended, strict=True))
+    assert steps < NEW

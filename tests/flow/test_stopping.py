@@ -15,9 +15,12 @@ import psutil
 import pytest
 from rich.console import Console
 
+from ftstab.errors import InterruptedStudyError
 from ftstab.plan import Job
 from ftstab.results import find_study
+from ftstab.running import at_work
 from ftstab.running.driver import run_study
+from ftstab.running.inprocess import InProcessLauncher
 from ftstab.running.launcher import Context, Event, JobSource
 from ftstab.store import Lease
 from tests.lab import QUIET_RAY, Done, Lab, cli, measured, until
@@ -144,6 +147,37 @@ def test_a_polite_kill_of_one_process(lab: Lab) -> None:
     assert lab.pieces("attempts") == attempts
     (attempt,) = lab.records.attempts(trajectory)
     assert [row["step"] for row in lab.records.signals(trajectory, attempt)] == list(range(1, 151))
+
+
+def test_a_stop_does_not_wait_for_the_answers_of_a_setting(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(at_work, "SECONDS_BETWEEN_LOOKS", 0.0)
+    path = lab.study("waiting", axes=AXES | {"steps": [4, 6]})
+    lab.with_databases("waiting")
+    study, base_dir = find_study(str(path))
+    events: list[Event] = []
+
+    class Interrupted:
+        def run(self, context: Context, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
+            def heard(job: Job, event: Event) -> None:
+                on_event(job, event)
+                events.append(event)
+                if (event.message or "").startswith("answering step 4, ema"):
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            InProcessLauncher().run(context, source, heard)
+
+    with pytest.raises(InterruptedStudyError, match="1 of 4 settings are saved"):
+        run_study(study, base_dir, "ftstab run waiting.yaml", Console(quiet=True), Interrupted())
+    assert [e.kind for e in events if e.kind in ("outcome", "stopped")][-2:] == ["outcome", "stopped"]
+    finished = lab.pieces("outcomes")
+    # The start, and the setting before the one that was being asked; what was trained is saved.
+    assert len(finished) == 1 + 1
+    assert list(saved_states(lab).values()) == [4]
+    done = lab.run(path)
+    assert done.code == 0, done.err
+    after = lab.pieces("outcomes")
+    assert len(after) == 1 + 4
+    assert {k: v for k, v in after.items() if k in finished} == finished
 
 
 def test_stopping_in_a_branch_costs_nothing_of_the_trunk(lab: Lab) -> None:

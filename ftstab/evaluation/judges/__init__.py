@@ -11,6 +11,7 @@ from ftstab.evaluation.judges.endpoint import EndpointModel
 from ftstab.evaluation.judges.phrase_lists import AdvBenchPhrases
 from ftstab.evaluation.judges.protocol import Answer, Judge, Verdict, judge_label
 from ftstab.evaluation.judges.refusal_phrases import RefusalPhrases
+from ftstab.evaluation.judges.refusal_probe import RefusalProbe
 from ftstab.evaluation.judges.weights import WeightsJudge
 from ftstab.spec.judges import CombinedJudge, EndpointJudge, JudgeSpec
 
@@ -21,6 +22,7 @@ __all__ = [
     "EndpointModel",
     "Judge",
     "RefusalPhrases",
+    "RefusalProbe",
     "Verdict",
     "WeightsJudge",
     "get_judge",
@@ -28,7 +30,7 @@ __all__ = [
     "known_judges",
 ]
 
-_JUDGES: dict[str, Callable[[], Judge]] = {j.name: j for j in (RefusalPhrases, AdvBenchPhrases)}
+_JUDGES: dict[str, Callable[[], Judge]] = {j.name: j for j in (RefusalPhrases, AdvBenchPhrases, RefusalProbe)}
 
 
 def known_judges() -> list[str]:

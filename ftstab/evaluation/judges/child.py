@@ -84,6 +84,10 @@ def _load(task: dict[str, Any], threads: int) -> Reader:
     from ftstab.spec.judges import ClassifierJudge, GuardJudge
 
     torch.set_num_threads(threads)
+    if task["spec"]["kind"] == "probe":
+        from ftstab.evaluation.judges.probe_reader import ProbeReader
+
+        return ProbeReader(task["location"])
     if task["spec"]["kind"] == "classifier":
         return ClassifierReader(ClassifierJudge.model_validate(task["spec"]), task["location"])
     return GuardReader(GuardJudge.model_validate(task["spec"]), task["location"])

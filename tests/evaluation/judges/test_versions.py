@@ -18,6 +18,8 @@ from ftstab.evaluation.judges import (
     guard_forms,
     loading,
     phrase_lists,
+    probe_reader,
+    refusal_probe,
     weights,
     wordings,
 )
@@ -48,6 +50,7 @@ CODE = {
     "endpoint._FORM 1": "fec2a8a4fc6d9408",
     "wordings 1,1,1,1": "a80271fc2860b583",
     "combined._FORM 1": "0d4ad6795f17b5a7",
+    "refusal_probe._FORM 1": "d87c89bf7aaac88e86de",
 }
 
 
@@ -66,6 +69,9 @@ def code() -> dict[str, str]:
         f"endpoint._FORM {endpoint._FORM}": source_hash(endpoint),
         f"wordings {','.join(w.version for w in WORDINGS.values())}": source_hash(wordings),
         f"combined._FORM {combined._FORM}": source_hash(combined),
+        f"refusal_probe._FORM {refusal_probe._FORM}": digest(
+            [source_hash(m) for m in (refusal_probe, probe_reader, loading)]
+        ),
     }
 
 
