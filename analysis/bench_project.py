@@ -117,7 +117,7 @@ def ours_training(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def resume_states(runs: Sequence[Mapping[str, Any]]) -> float:
     """Seconds that a resume state takes to be written."""
-    found = []
+    found: list[float] = []
     for run in runs:
         store, saved = run["results"].records.store, 0
         for key in store.list("trajectories"):
