@@ -97,7 +97,10 @@ def importances(
             # So many settings tie that none is told from the rest.
             continue
         levels = {
-            n: _levels([where[o.setting].get(n) for o, _ in known]) for n in names if _is_listed(study, n)
+            # Null may be a level too, as of `max_grad_norm`.
+            n: list(dict.fromkeys(where[o.setting][n] for o, _ in known if n in where[o.setting]))
+            for n in names
+            if _is_listed(study, n)
         }
         given = {n: _by_level(levels[n]) if n in levels else space[n] for n in names}
         trials = [
@@ -140,10 +143,6 @@ _Trial = tuple[dict[str, Any], str, float]
 def _is_listed(study: Study, name: str) -> bool:
     """Whether a parameter takes listed values, as everything but the ranges of a search does."""
     return name not in type(study.axes).model_fields or study.axes.range(name) is None
-
-
-def _levels(values: Sequence[Any]) -> list[Any]:
-    return list(dict.fromkeys(v for v in values if v is not None))
 
 
 def _by_level(levels: Sequence[Any]) -> optuna.distributions.BaseDistribution:

@@ -213,6 +213,28 @@ def test_what_was_confirmed_is_said_where_the_start_model_cannot_be_asked_any_mo
     assert len(looks(lab.records, "armed")) == 1
 
 
+def test_arms_that_differ_by_null_are_run_reported_and_compared(lab: Lab) -> None:
+    """As those of `sweeps/arm-clipping.yaml` and `sweeps/arm-beta2.yaml` do."""
+    study = lab.study(
+        "clipping",
+        axes={"max_grad_norm": [0.1, None], "steps": [1, 2, 3, 4, 6]},
+        training={"learning_rate": 3e-3, "batch_size": 4},
+        arms={
+            name: {"strength": "steps", "training": {"max_grad_norm": norm}}
+            for name, norm in (("clipped", 0.1), ("unclipped", None))
+        },
+        seeds={"search": [0, 1, 2]},
+        evaluation={"over_refusal": None, "decoding": {"max_new_tokens": 4, "batch_size": 8}},
+    )
+    done = lab.run(study)
+    assert done.code == 0, done.err
+    assert "30 of 30 settings measured" in done.out
+    assert (lab.results(study).folder / "report.html").is_file()
+    found = cli("compare", study, "--arms", "clipped", "unclipped", "--json")
+    assert found.code == 0, found.err
+    assert [arm["name"] for arm in found.json["arms"]] == ["clipped", "unclipped"]
+
+
 def test_unequal_arms_are_refused(armed: Finished) -> None:
     refused = cli("compare", armed.study, "--arms", "earlier", "more")
     assert refused.code == 1

@@ -71,6 +71,24 @@ def test_branches_are_resampled_with_their_trunk() -> None:
     assert utility.low["step"] > 0.9
 
 
+def test_null_is_a_level_like_any_other() -> None:
+    axes = {"learning_rate": [1e-5, 1e-4], "max_grad_norm": [None, 1.0], "steps": [5, 10]}
+    training = {"batch_size": 4}
+    study, plan = material.study(axes, training), material.plan(axes, training)
+    outcomes = [
+        bare_outcome(
+            s.key,
+            trajectory=t.key,
+            setting=s.key,
+            diagnostics={"safety_loss": float(t.training.max_grad_norm is None) + s.step / 1000},
+        )
+        for t in plan.trajectories
+        for s in t.settings
+    ]
+    (found,) = importances(study, plan, outcomes, draws=5)
+    assert next(iter(found.axes)) == "max_grad_norm"
+
+
 def test_few_trajectories_have_no_spread() -> None:
     study, plan = material.study(AXES), material.plan(AXES)
     first = plan.trajectories[:2]
