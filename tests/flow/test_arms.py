@@ -224,7 +224,11 @@ def test_arms_that_differ_by_null_are_run_reported_and_compared(lab: Lab) -> Non
             for name, norm in (("clipped", 0.1), ("unclipped", None))
         },
         seeds={"search": [0, 1, 2]},
-        evaluation={"over_refusal": None, "decoding": {"max_new_tokens": 4, "batch_size": 8}},
+        evaluation={
+            "over_refusal": None,
+            "utility": {"data": "colours_test.jsonl", "limit": 6, "metric": "held_out_loss"},
+            "decoding": {"max_new_tokens": 4, "batch_size": 8},
+        },
     )
     done = lab.run(study)
     assert done.code == 0, done.err
