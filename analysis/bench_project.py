@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import bench_parts as parts
-from bench_arms import Bench, asked_of, task_of
+from bench_arms import Bench, asked_of, replay, task_of
 
 SETTINGS, STOPS = 96, 24
 UPDATES = {"a": 480, "c": 3600, "d": 1920}
@@ -34,7 +34,7 @@ def project(bench: Bench, arms: Mapping[str, Any], rows: Mapping[str, Any], once
     quick = quickstart_answers(bench)
     a = rows["a"]
     tracking = sum(a["parts"].get(name, 0.0) for name in ("tracking start-up", "first telling"))
-    state = resume_states(arms["a"])
+    state = resume_state(bench, arms["a"][0]["results"].plan.trajectories[0])
     table, goals = [], []
     for prompts, least in GOALS.items():
         walls = {}
@@ -115,27 +115,24 @@ def ours_training(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     }
 
 
-def resume_states(runs: Sequence[Mapping[str, Any]]) -> float:
-    """Seconds that a resume state takes to be written."""
-    found: list[float] = []
-    for run in runs:
-        store, saved = run["results"].records.store, 0
-        for key in store.list("trajectories"):
-            if key.split("/")[2] == "states":
-                # States of a trajectory are numbered; the last alone stays.
-                saved += int(key.split("/")[3])
-        found.append(run["parts"].get("saving", 0.0) / saved)
-    return statistics.median(found)
+def resume_state(bench: Bench, trajectory: Any) -> float:
+    """Seconds that a resume state of ``trajectory`` takes to be written."""
+    from ftstab.store import Records, open_store
+
+    records = Records(open_store(bench.scratch / "states", create=True))
+    run = replay(bench, trajectory)
+    run.update()
+    took = [_timed(bench, partial(records.save_state, "t", "a", step, run.save))[0] for step in range(3)]
+    return statistics.median(took)
 
 
 def states_of(training: float, cost: float) -> int:
-    """How many states a trajectory of so many seconds of training saves, each of which costs ``cost``; the last at its
-    end."""
+    """How many states a trajectory of so many seconds of training saves, each of which costs ``cost``."""
     from ftstab.running.resume import SAVE_AFTER_SECONDS, SAVE_SHARE
 
     # The first comes before its cost is known.
     left = training - SAVE_AFTER_SECONDS
-    return 1 + (0 if left < 0 else 1 + int(left / max(SAVE_AFTER_SECONDS, SAVE_SHARE * cost)))
+    return 0 if left < 0 else 1 + int(left / max(SAVE_AFTER_SECONDS, SAVE_SHARE * cost))
 
 
 def peers_training(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
