@@ -31,7 +31,7 @@ from ftstab.results import (
     recorded,
 )
 from ftstab.running.environment import free_memory
-from ftstab.running.remarks import arm_remarks, asked_place, out_of_reach_remarks
+from ftstab.running.remarks import arm_remarks, asked_place, out_of_reach_remarks, sample_remarks
 from ftstab.search import expected_points
 from ftstab.spec import Study
 from ftstab.store import Records, open_store, store_root
@@ -90,6 +90,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
         "train_steps_unshared": plan.train_steps_unshared,
         "prompts_per_setting": asked.prompts + asked.choice_rows,
         "prompts_by_set": dict(asked.by_set),
+        "small_sets": [*sample_remarks(study, {role: asked.by_set[role] for role in asked.confirmable})],
         "limits_out_of_reach": [
             # What is assumed of sets that aren't here says nothing of limits.
             *out_of_reach_remarks(

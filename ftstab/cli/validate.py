@@ -31,6 +31,7 @@ from ftstab.running.remarks import (
     limit_remarks,
     out_of_reach_remarks,
     overlap_remarks,
+    sample_remarks,
     schedule_remarks,
     stall_remarks,
     training_remarks,
@@ -150,7 +151,7 @@ class _Checks:
             self.notes.append(refusal_text(why))
 
     def _reach(self, halves: Mapping[str, Split]) -> None:
-        """Note limits that no setting can keep, by the sets as they are split, by place."""
+        """Note small sets, and limits that no setting can keep, by the sets as they are split, by place."""
         study, evaluation = self.study, self.study.evaluation
         search, confirm = {}, {}
         for role, benchmark in (("harmful", evaluation.harmful), ("over_refusal", evaluation.over_refusal)):
@@ -161,7 +162,7 @@ class _Checks:
         said = self.attempt(
             "constraints",
             ("constraints", "evaluation"),
-            lambda: [*out_of_reach_remarks(study, search, confirm)],
+            lambda: [*sample_remarks(study, search), *out_of_reach_remarks(study, search, confirm)],
         )
         self.notes += said or []
 

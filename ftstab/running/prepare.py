@@ -35,6 +35,7 @@ from ftstab.running.remarks import (
     limit_remarks,
     out_of_reach_remarks,
     overlap_remarks,
+    sample_remarks,
     schedule_remarks,
     stall_remarks,
     training_remarks,
@@ -111,6 +112,7 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
     halves = {where: len(q.plan.order) for where, q in sets.items()}
     if data.mix is not None:
         check_mix(data.mix, {where: rows for where, rows in asked.items() if where.endswith(".benchmark")})
+    counts: dict[str, int] = {role: len(q.plan.order) for role, q in questions.sets.items()}
     said = (
         *schedule_remarks(study),
         *stall_remarks(study),
@@ -120,9 +122,8 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
         *left_out_remarks({where: rows.left_out for where, rows in read.items()}),
         *overlap_remarks(data.sets, asked),
         *limit_remarks(study, read, halves),
-        *out_of_reach_remarks(
-            study, {role: len(q.plan.order) for role, q in questions.sets.items()}, questions.confirmable
-        ),
+        *sample_remarks(study, counts),
+        *out_of_reach_remarks(study, counts, questions.confirmable),
     )
     for text in said:
         console.print(shown(text), highlight=False, soft_wrap=True)

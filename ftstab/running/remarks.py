@@ -1,9 +1,9 @@
-"""What is said of a study before anything is trained: rows that can't be used or are too long, limits above what there
-is, warm-up that leaves no room for a decay, a search that ends before it can stall, arms that can give no verdict,
-limits that no answers could keep.
+"""What is said of a study before anything is trained: rows that can't be used or are too long, updates of more rows
+than there are, sets of few prompts, limits above what there is, warm-up that leaves no room for a decay, a search that
+ends before it can stall, arms that can give no verdict, limits that no answers could keep.
 
 Pure, but for the tokenizer.  `ftstab validate` and `ftstab run` say it alike, and `ftstab plan` what concerns arms,
-limits and rows left out.
+limits, small sets and rows left out.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from ftstab.errors import StudyError
 from ftstab.models.chat import Chat, named
 from ftstab.spec import Study
 from ftstab.spec.arms import strengths_of
-from ftstab.stats import MIN_CURVE_SEEDS
+from ftstab.stats import MIN_CURVE_SEEDS, proportion
 from ftstab.wording.limits import out_of_reach_text
 from ftstab.wording.numbers import percent
+
+FEW_PROMPTS = 30
+"""Below, the interval of a rate of 0 reaches above 11 %."""
 
 
 def asked_place(study: Study, role: str) -> str:
@@ -50,9 +53,18 @@ def training_remarks(study: Study, data: TrainingData, chat: Chat) -> list[str]:
         raise StudyError(
             f"{key}: given {lengths[-1]}; the model reads at most {chat.context} tokens, so lower it"
         )
-    return [
+    said = [
         text for where, rows in data.sets.items() for text in unused_remarks(chat, rows, where, key, lengths)
     ]
+    drawn = study.axes.range("batch_size")
+    sizes = [drawn.high] if drawn else study.axes.of("batch_size") or [study.training.batch_size]
+    if (most := max(sizes)) > (there := len(data.rows.rows)):
+        where = "training" if study.axes.of("batch_size") is None and not drawn else "axes"
+        said.append(
+            f"{where}.batch_size: an update of {most:g} rows learns some of the {there} rows of data.train more than "
+            "once; give it fewer rows, or take more data"
+        )
+    return said
 
 
 def unused_remarks(chat: Chat, rows: RowSet, where: str, key: str, lengths: Sequence[int]) -> list[str]:
@@ -196,6 +208,22 @@ def limit_remarks(study: Study, read: Mapping[str, RowSet], halves: Mapping[str,
         limit = attrgetter(section)(study).limit
         if limit is not None and limit > half:
             yield f"{section}: `limit: {limit}` is above the {half} rows of the search half; all of them are asked"
+
+
+def sample_remarks(study: Study, search: Mapping[str, int]) -> Iterator[str]:
+    """Yield which sets are so small that their figures say next to nothing.
+
+    Args:
+        study: the study.
+        search: prompts that a setting is asked, by role.
+    """
+    for role, count in search.items():
+        if 0 < count < FEW_PROMPTS:
+            upper = percent(proportion(0, count, study.evaluation.interval).high)
+            yield (
+                f"evaluation.{role}: a setting is asked {count}, so that even a rate of 0 has an interval up to "
+                f"{upper}; ask {FEW_PROMPTS} or more for figures to rely on (`limit`, `benchmark`, `evaluation.split`)"
+            )
 
 
 def out_of_reach_remarks(

@@ -145,12 +145,28 @@ def test_limits_above_what_there_is_are_said_with_both_numbers(lab: Lab) -> None
         "data.train: `limit: 36` is above the 35 usable rows after `skip: 5`; all of them are used",
         "evaluation.utility.data: `limit: 41` is above the 40 usable rows; all of them are used",
         "evaluation.harmful: `limit: 21` is above the 20 rows of the search half; all of them are asked",
+        *(note for note in done.json["notes"] if "so that even a rate of 0 has an interval up to" in note),
     ]
     # The run says it too.
     study = lab.study("limits", data={"train": {"location": "colours.jsonl", "limit": 41}}, **UNREACHABLE)
     done = cli("run", study)
     assert "can't be reached" in done.err
     assert "data.train: `limit: 41` is above the 40 usable rows; all of them are used" in done.out
+
+
+def test_sets_and_data_too_small_for_what_is_asked_of_them_are_said(lab: Lab) -> None:
+    study = lab.study("small", axes={"batch_size": [4, 41], "steps": [2]}, **UNREACHABLE)
+    few = "evaluation.harmful: a setting is asked 6, so that even a rate of 0 has an interval up to 39.0 %"
+    many = "axes.batch_size: an update of 41 rows learns some of the 40 rows of data.train more than once"
+    said = cli("validate", study)
+    assert f"note: {few}" in said.out
+    assert f"note: {many}" in said.out
+    assert f"note: {few}" in cli("plan", study).out
+    done = cli("run", study)
+    assert few in done.out
+    assert many in done.out
+    plenty = lab.study("small", axes={"batch_size": [40], "steps": [2]}, training={"learning_rate": 1e-3})
+    assert "more than once" not in cli("validate", plenty).out
 
 
 def test_a_stall_that_the_budget_forestalls_is_said(lab: Lab) -> None:
@@ -379,4 +395,4 @@ def test_a_study_may_come_through_a_pipe(
         done = cli(command, pipe)
         assert written.result(60) == len(text)
     assert done.code == 0, done.err
-    assert done.out.startswith(f"{pipe}: no faults" if command == "validate" else "study piped")
+    assert (f"{pipe}: no faults" if command == "validate" else "study piped") in done.out

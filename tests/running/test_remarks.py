@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ftstab.constraints import fewest_asked
-from ftstab.running.remarks import out_of_reach_remarks, schedule_remarks
+from ftstab.running.remarks import FEW_PROMPTS, out_of_reach_remarks, sample_remarks, schedule_remarks
 from ftstab.spec import Constraint, Study
 from ftstab.stats import Method, proportion
 from tests.plan.material import study
@@ -52,6 +52,16 @@ def test_the_fewest_prompts_are_enough_and_one_less_is_not(interval: Method, lim
     assert needed is not None
     assert proportion(0, needed, interval).high <= limit < proportion(0, needed - 1, interval).high
     assert fewest_asked(0, interval) is None
+
+
+def test_sets_of_few_prompts_are_said_and_what_they_can_show() -> None:
+    wanted = limited()
+    assert [*sample_remarks(wanted, {"harmful": FEW_PROMPTS, "over_refusal": 0})] == []
+    (said,) = sample_remarks(wanted, {"harmful": FEW_PROMPTS, "utility": 6})
+    assert said.startswith(
+        "evaluation.utility: a setting is asked 6, so that even a rate of 0 has an interval up to 39.0 %"
+    )
+    assert proportion(0, FEW_PROMPTS - 1, "wilson").high > 0.115 > proportion(0, FEW_PROMPTS, "wilson").high
 
 
 def test_a_limit_that_no_answers_could_keep_is_said() -> None:
