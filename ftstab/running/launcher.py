@@ -43,10 +43,11 @@ class Event:
 
     Kinds: ``phase`` (message says what it does), ``update`` (an optimizer step), ``outcome`` (a setting is in the
     store), ``failed`` (message says why the job can't finish), ``stopped`` (saved and stopped on request),
-    ``worked`` (the worker leaves the job; seconds say what its time went to).
+    ``worked`` (the worker leaves the job; seconds say what its time went to).  The launcher says ``lost`` of a worker
+    that can't say anything any more, where another one goes on with its job (message says what killed it).
     """
 
-    kind: Literal["phase", "update", "outcome", "failed", "stopped", "worked"]
+    kind: Literal["phase", "update", "outcome", "failed", "stopped", "worked", "lost"]
     trajectory: str
     step: int = 0
     last: int = 0

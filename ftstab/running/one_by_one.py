@@ -115,7 +115,7 @@ class _Source:
         self.lease.check()
         if event.kind == "failed":
             self.failure = event.message
-        elif event.kind == "phase" and self.wanted is not None:
+        elif event.kind in ("phase", "lost") and self.wanted is not None:
             self.show.event(job, event, self.wanted.name)
 
     def _stored(self, one: Asked) -> Outcome | None:

@@ -107,7 +107,10 @@ class Show:
             self._names[job.key] = name
         if not _is_start(job):
             self.pace.begin(job.key)
-        if event.kind == "update":
+        if event.kind == "lost":
+            self.note(f"{name}: its worker was lost ({event.message}); another goes on from what is stored")
+            self._now.pop(name, None)
+        elif event.kind == "update":
             loss = "" if event.loss is None else f", loss {event.loss:.3f}"
             self._now[name] = f"{name}: step {event.step}/{event.last}{loss}"
         elif event.message:

@@ -231,6 +231,11 @@ class Events(tune.Callback):
         if trial.status == "ERROR":
             self._pass_on(self.source.finished, trial.config["job"], _why(trial))
 
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A worker was lost, and Tune tries again."""
+        job = trial.config["job"]
+        self._pass_on(self.on_event, job, Event("lost", job.key, message=_why(trial)))
+
     def _pass_on(self, tell: Callable[..., None], job: Job, what: Any) -> None:
         try:
             tell(job, what)

@@ -95,6 +95,8 @@ def test_a_killed_worker_goes_on_from_its_last_state(
     assert all(s > step for s in repeated)
     # What was finished before the kill wasn't made again.
     assert len(lab.pieces("outcomes")) == 1 + 6
+    assert "trajectory 1: its worker was lost" in done.out
+    assert "another goes on from what is stored" in done.out
     # The person at the terminal sees no traceback of a thing that was mended.
     assert "Traceback" not in done.out + done.err + "".join(capfd.readouterr())
 
