@@ -229,7 +229,7 @@ def importance_plot(data: Sequence[Importance]) -> Plot | None:
     if any(one.low for one in data):
         text += "Bars on bars: 95 % of resamples of whole trajectories, branches with their trunk. "
     text += "; ".join(
-        f"{one.objective.replace('_', ' ')}: {one.best} best of {one.settings} settings, "
+        f"{measure_words(one.objective)}: {one.best} best of {one.settings} settings, "
         f"{trajectories_words(one.trajectories, one.trainings)}"
         for one in data
     )
