@@ -1,6 +1,6 @@
 """How much a shared trajectory saves: ftstab against one run per setting, and against one run per decay.
 
-Arms, all with the same rows, batches, prompts, answer lengths and end tokens, in float32, on the same CPUs:
+Arms, all with the same rows, batches, prompts, answer lengths and end tokens, in float32 unless told, on the same CPUs:
   a  ftstab, in process, as it is: one trajectory per learning rate and batch size, all steps and decays read off it
   b  ftstab unshared: a study for every step and decay; its weights and marks must be bit-equal to those of (a)
   c  a Ray Tune grid, one Hugging Face Trainer run and one evaluation per setting
@@ -14,9 +14,15 @@ table says what it cost.  What Ray itself takes is left out of c and d, because 
     python analysis/bench_sharing.py --settings full --width 96       # 96 settings
     python analysis/bench_sharing.py --model real --arms acd          # 135M, 4 settings, then what 96 would take
 
-On one core of an AMD EPYC with avx512_bf16, 2026-11-22, other work on the machine, seconds of CPU, one round, peers in
-a loop (`--arms acd --clock cpu --peers loop --rounds 1`, `--model real --prompts 4 --tokens 8` or `--settings full
---width 96`), start-up counted:
+On one core of an AMD EPYC with avx512_bf16, one round, peers in a loop (`--arms acd --peers loop --rounds 1`), start-up
+counted.  Wall clock, in the quickstart's precision (`--model real --precision bfloat16 --clock wall`), 2026-11-23, nothing
+else on the machine, and in brackets beside tests on the other core, before tensors lay in huge pages (for both sides):
+  135M, bfloat16, projected to 96 settings          c / a          d / a          asked
+    answers of a setting cost 0.36 updates           7.58 (7.26)    4.14 (3.94)    6, 2.5: met
+    the quickstart's 300 prompts (10.5 updates)      4.11 (3.92)    2.81 (2.71)    4, 2.5: met (4: not met)
+      (answering alone: a user's 76 s, ours 38 s, 2.00; a setting's position, hash and store 1.1 s, a stop's signals 2.9 s)
+Seconds of CPU (`--clock cpu`), 2026-11-22, other work on the machine (`--model real --prompts 4 --tokens 8` or `--settings
+full --width 96`); each setting was charged with a share of the resume states, which are counted by their own rule since:
   135M, float32, projected to 96 settings           c / a     d / a     asked
     answers of a setting cost 0.55 updates           6.98      3.80      6, 2.5: met
     the quickstart's 300 prompts (10.5 updates)      3.61      2.41      4, 2.5: not met
