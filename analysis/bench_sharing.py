@@ -15,14 +15,15 @@ table says what it cost.  What Ray itself takes is left out of c and d, because 
     python analysis/bench_sharing.py --model real --arms acd          # 135M, 4 settings, then what 96 would take
 
 On one core of an AMD EPYC with avx512_bf16, one round, peers in a loop (`--arms acd --peers loop --rounds 1`), start-up
-counted.  Wall clock, in the quickstart's precision (`--model real --precision bfloat16 --clock wall`), 2026-11-23, nothing
-else on the machine, and in brackets beside tests on the other core, before tensors lay in huge pages (for both sides):
+counted.  Wall clock, at the quickstart's precision (`--model real --precision bfloat16 --clock wall`), 2026-11-23,
+nothing else on the machine; in brackets beside tests on the other core, before tensors lay in huge pages (on both sides):
   135M, bfloat16, projected to 96 settings          c / a          d / a          asked
     answers of a setting cost 0.36 updates           7.58 (7.26)    4.14 (3.94)    6, 2.5: met
     the quickstart's 300 prompts (10.5 updates)      4.11 (3.92)    2.81 (2.71)    4, 2.5: met (4: not met)
-      (answering alone: a user's 76 s, ours 38 s, 2.00; a setting's position, hash and store 1.1 s, a stop's signals 2.9 s)
-Seconds of CPU (`--clock cpu`), 2026-11-22, other work on the machine (`--model real --prompts 4 --tokens 8` or `--settings
-full --width 96`); each setting was charged with a share of the resume states, which are counted by their own rule since:
+      (answering alone: a user's 76 s, ours 38 s, 2.00; position, hash and store of a setting 1.1 s, signals of a
+      stop 2.9 s)
+Seconds of CPU (`--clock cpu`), 2026-11-22, other work on the machine (`--model real --prompts 4 --tokens 8` or
+`--settings full --width 96`), each setting charged with a share of the resume states, which have their own count since:
   135M, float32, projected to 96 settings           c / a     d / a     asked
     answers of a setting cost 0.55 updates           6.98      3.80      6, 2.5: met
     the quickstart's 300 prompts (10.5 updates)      3.61      2.41      4, 2.5: not met
