@@ -16,7 +16,7 @@ table says what it cost.  What Ray itself takes is left out of c and d, because 
 
 On one core of an AMD EPYC with avx512_bf16, one round, peers in a loop (`--arms acd --peers loop --rounds 1`), start-up
 counted.  Wall clock, at the quickstart's precision (`--model real --precision bfloat16 --clock wall`), 2026-11-23,
-nothing else on the machine; in brackets beside tests on the other core, before tensors lay in huge pages (on both sides):
+nothing else on the machine; in brackets beside tests on the other core, before tensors lay in huge pages (on both):
   135M, bfloat16, projected to 96 settings          c / a          d / a          asked
     answers of a setting cost 0.36 updates           7.58 (7.26)    4.14 (3.94)    6, 2.5: met
     the quickstart's 300 prompts (10.5 updates)      4.11 (3.92)    2.81 (2.71)    4, 2.5: met (4: not met)
