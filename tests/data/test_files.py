@@ -39,7 +39,8 @@ SECRET = "zebra marmalade"
         ("a.json", b"[" * 100_000, r"nested too deep"),
         ("a.json", b"[" + b"9" * 5000 + b"]", r"a number too long"),
         ("a.jsonl.gz", b"plain", r"not a whole gzip file"),
-        ("a.jsonl.gz", gzip.compress(b'{"x": 1}\n' * 99)[:-9], r"not a whole gzip file"),
+        # Without a time, which may differ between the processes that collect the tests.
+        ("a.jsonl.gz", gzip.compress(b'{"x": 1}\n' * 99, mtime=0)[:-9], r"not a whole gzip file"),
         ("a.txt", b"x", r"allowed: \.csv, \.json, \.jsonl"),
         ("a.gz", b"x", r"allowed: \.csv, \.json, \.jsonl"),
     ],
