@@ -71,8 +71,7 @@ def recognise(
         DataError: a mapped column isn't there, or no form is recognised.
     """
     asked = [c for c in (columns.prompt, columns.response, columns.category) if c is not None]
-    for name in asked:
-        require(name, there, where)
+    require(asked, there, where)
     category = columns.category or ("category" if "category" in there else None)
     for name in TURNS:
         if name == columns.prompt or (columns.prompt is None and name in there):
@@ -115,11 +114,12 @@ def _meant(there: Sequence[str], columns: Columns, needs_response: bool, example
     return example(named)
 
 
-def require(name: str, there: Sequence[str], where: str) -> None:
-    """Raise DataError unless the column ``name`` is ``there``."""
-    if name not in there:
-        near = nearest(name, [c for c in there if _is_name(c)])
-        raise DataError(f"{where}: no column {name!r}{near}; there: {shown(there)}")
+def require(names: Sequence[str], there: Sequence[str], where: str) -> None:
+    """Raise DataError unless the columns ``names`` are all ``there``."""
+    known = [c for c in there if _is_name(c)]
+    lacks = [f"{name!r}{nearest(name, known)}" for name in names if name not in there]
+    if lacks:
+        raise DataError(f"{where}: no column {', no column '.join(lacks)}; there: {shown(there)}")
 
 
 def shown(there: Sequence[str]) -> str:

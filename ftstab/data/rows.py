@@ -159,8 +159,7 @@ def _row_set(
     if not records:
         raise DataError(f"{where}: no rows")
     form = recognise(there, columns, needs_response, where, source_example(source.location))
-    for column in (*source.where, *([choices.column] if choices and choices.column else [])):
-        require(column, there, where)
+    require([*source.where, *([choices.column] if choices and choices.column else [])], there, where)
     rows: list[Row] = []
     left_out: Counter[str] = Counter()
     for place, record in enumerate(records, start=1):

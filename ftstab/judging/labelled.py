@@ -146,7 +146,7 @@ def read_labelled(path: Path, columns: Mapping[str, str], labels: Mapping[str, s
     there = list(dict.fromkeys(name for record in records for name in record))
     for name, column in columns.items():
         try:
-            require(column, there, str(path))
+            require([column], there, str(path))
         except DataError as error:
             raise MisuseError(f"--columns {name}={column}: {error}") from None
     asked = Columns(
@@ -162,7 +162,10 @@ def read_labelled(path: Path, columns: Mapping[str, str], labels: Mapping[str, s
     if form.response is None:
         raise DataError(f"{path}: conversations hold no labelled answer; name a response column by --columns")
     label = columns.get("label", "label")
-    require(label, there, str(path))
+    try:
+        require([label], there, str(path))
+    except DataError as error:
+        raise DataError(f"{error}; name the column of labels by `--columns label=NAME`") from None
     words = {word: word for word in known} | dict(labels)
     left_out: Counter[str] = Counter()
     unknown: dict[str, None] = {}
@@ -187,7 +190,8 @@ def read_labelled(path: Path, columns: Mapping[str, str], labels: Mapping[str, s
     if unknown:
         raise DataError(
             f"{path}, column {label!r}: labels without a meaning: {shown(list(unknown))}; give "
-            "--labels VALUE=WORD, ..., with the words " + ", ".join(sorted(known))
+            "--labels VALUE=WORD, ..., with the words complied or refused for a judge of refusals, harmful or safe for "
+            "one of harm, and skip for rows to leave out"
         )
     if not found:
         why = "; ".join(f"{count} rows: {reason}" for reason, count in left_out.items())

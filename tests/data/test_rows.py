@@ -244,6 +244,10 @@ def test_missing_column_names_file_columns_and_nearest(tmp_path: Path) -> None:
     assert "rows.jsonl" in message
     assert "no column 'Behaviour' (did you mean 'Behavior'?)" in message
     assert "there: Behavior, Category" in message
+    with pytest.raises(
+        DataError, match=r"no column 'question', no column 'Categry' \(did you mean 'Category'\?\); there:"
+    ):
+        read(path, needs_response=False, columns=Columns(prompt="question", category="Categry"))
     with pytest.raises(DataError, match=r"no columns with a prompt recognised; there: Behavior, Category"):
         read(path, needs_response=False)
     with pytest.raises(

@@ -87,7 +87,14 @@ def test_faults_are_named_without_content(tmp_path):
         MisuseError, match=r"--columns label=lable: .*no column 'lable' \(did you mean 'label'\?\)"
     ):
         read_labelled(path, {"label": "lable"}, {})
-    with pytest.raises(DataError, match="labels without a meaning: maybe"):
+    unlabelled = written(tmp_path, [{k: v for k, v in ROWS[0].items() if k != "label"}])
+    with pytest.raises(
+        DataError, match=r"no column 'label'.*; name the column of labels by `--columns label=NAME`"
+    ):
+        read_labelled(unlabelled, {}, {})
+    with pytest.raises(
+        DataError, match=r"labels without a meaning: maybe; .* complied or refused for a judge of refusals"
+    ):
         read_labelled(written(tmp_path, [ROWS[0] | {"label": "maybe"}]), {}, {})
     # The wrong column: its content must not be quoted.
     with pytest.raises(DataError, match="labels without a meaning") as error:
