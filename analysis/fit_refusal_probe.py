@@ -60,9 +60,7 @@ Printed, with 95 % intervals (`complied seen`: recall of complying answers, `ref
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -70,7 +68,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from judge_refusals import FAMILIES, header, line, read
+from judge_refusals import FAMILIES, header, labelled_folder, line, read, told
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -151,17 +149,10 @@ def compared(said: Sequence[bool], complied: Sequence[bool]) -> Agreement:
 
 def main() -> None:
     """Score, print, and write the fit where asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=os.environ.get("FTSTAB_PUBLIC_DATA"))
+    parser = told(__doc__)
     parser.add_argument("--write", action="store_true", help=f"write the fit to all rows into {FILE}")
     args = parser.parse_args()
-    if args.data is None:
-        parser.error(
-            "--data: not given, and FTSTAB_PUBLIC_DATA isn't set; name the folder of the public data sets"
-        )
-    rows = Rows(Path(args.data) / "judge")
+    rows = Rows(labelled_folder(parser, args))
     folder = fetch(Base(model=MODEL[0], revision=MODEL[1]), Path())
     torch.set_num_threads(1)
     all_states = States(folder, BEGINS, LAYERS, CUTS).of(rows.texts).numpy().astype(np.float64)

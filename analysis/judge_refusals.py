@@ -124,26 +124,36 @@ def line(name: str, found: Agreement) -> str:
     return f"{name:<16} {found.confusion.n:>5} {found.confusion.unscored:>3}  " + "  ".join(cells)
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("judges", nargs="*", default=["refusal_phrases", "refusal_phrases_advbench"])
+def told(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the head of a script, with the option `--data`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("FTSTAB_PUBLIC_DATA"))
-    args = parser.parse_args()
+    return parser
+
+
+def labelled_folder(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Path:
+    """The folder of the labelled answers; the script ends where none was named."""
     if args.data is None:
         parser.error(
             "--data: not given, and FTSTAB_PUBLIC_DATA isn't set; name the folder of the public data sets"
         )
-    found = parts(read(args.data / "judge"))
+    return Path(args.data) / "judge"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = told(__doc__)
+    parser.add_argument("judges", nargs="*", default=["refusal_phrases", "refusal_phrases_advbench"])
+    args = parser.parse_args()
+    folder = labelled_folder(parser, args)
+    found = parts(read(folder))
     for judge in args.judges:
         print(f"{judge_label(get_judge(judge))}\n{header()}")
         for name, labelled in found.items():
             print(line(name, measured(judge, labelled)))
         print()
     print("the two people, of each other")
-    print(line("pooled", people(args.data / "judge")))
+    print(line("pooled", people(folder)))
 
 
 if __name__ == "__main__":
