@@ -157,14 +157,14 @@ def main() -> None:
     torch.set_num_threads(1)
     all_states = States(folder, BEGINS, LAYERS, CUTS).of(rows.texts).numpy().astype(np.float64)
     states = all_states[:, :, LAYERS.index(LAYER)]
-    told = left_out(rows, states)
+    unseen = left_out(rows, states)
     phrases = RefusalPhrases().verdicts([Answer(str(i), "", text) for i, text in enumerate(rows.texts)])
     by_phrases = np.array([v.label == "complied" for v in phrases])
-    agree = by_phrases == told[:, 1]
+    agree = by_phrases == unseen[:, 1]
     tables = {
-        f"families and prompts left out, the first {CUTS[1]} tokens": (told[:, 1], np.ones_like(agree)),
-        f"families and prompts left out, the first {CUTS[0]} tokens": (told[:, 0], np.ones_like(agree)),
-        "where refusal_phrases says the same": (told[:, 1], agree),
+        f"families and prompts left out, the first {CUTS[1]} tokens": (unseen[:, 1], np.ones_like(agree)),
+        f"families and prompts left out, the first {CUTS[0]} tokens": (unseen[:, 0], np.ones_like(agree)),
+        "where refusal_phrases says the same": (unseen[:, 1], agree),
     }
     for title, (said, among) in tables.items():
         print(f"{title}\n{header()}")
