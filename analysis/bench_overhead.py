@@ -7,9 +7,9 @@ is that same work, and counts once.)  Goal: below 5 % of the wall clock.
 
     python analysis/bench_overhead.py studies/quickstart
 
-On two cores of an AMD EPYC with avx512_bf16, 2026-11-22, the quickstart: 1,083 s of wall clock with two workers, of
-which 60 s were start-up; answering 55 %, training 21 %, a worker with nothing left to do 13 % (the longest jobs go
-first since), store 2.3 %, saving 1.4 %, MLflow and Optuna 0.3 %; overhead after start-up, at most, 2.8 %: met.
+On two cores of an AMD EPYC with avx512_bf16, 2026-11-23, the quickstart: 842 s of wall clock with two workers, of which
+57 s were start-up; answering 59 %, training 28 %, swapping weights 2.0 %, saving 1.6 %, store 0.8 %, a worker with
+nothing left to do 0.7 %, MLflow and Optuna 0.4 %; overhead after start-up, at most, 1.5 %: met.
 """
 
 from __future__ import annotations
