@@ -75,7 +75,7 @@ from sklearn.preprocessing import StandardScaler
 from ftstab.evaluation.judges import Answer, RefusalPhrases, refusal_probe
 from ftstab.evaluation.judges.probe_reader import States
 from ftstab.evaluation.judges.refusal_probe import FILE, Probe
-from ftstab.judging.agreement import Agreement, agreement, confusion
+from ftstab.judging.agreement import Agreement, Given, agreement, confusion
 from ftstab.models.source import fetch
 from ftstab.spec import Base
 
@@ -143,8 +143,8 @@ def left_out(rows: Rows, states: Any, penalty: float = PENALTY) -> Any:
 
 def compared(said: Sequence[bool], complied: Sequence[bool]) -> Agreement:
     """Agreement of verdicts with labels."""
-    given = ["positive" if one else "negative" for one in said]
-    return agreement(confusion(given, [bool(one) for one in complied]))  # type: ignore[arg-type]
+    given: list[Given] = ["positive" if one else "negative" for one in said]
+    return agreement(confusion(given, [bool(one) for one in complied]))
 
 
 def main() -> None:
