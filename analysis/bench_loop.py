@@ -13,14 +13,14 @@ tokens a second, at 1,000 tokens an update or more.
     python analysis/bench_loop.py                  # tiny model: seconds
     python analysis/bench_loop.py --model real     # 135M: some six minutes on one core
 
-On one core of an AMD EPYC with avx512_bf16, 2026-11-22, other work on the machine, 1,220 tokens an update:
-                 tokens/s  tokens/CPU s   ftstab / it   by CPU s
-  ftstab            102.7         148.0
-  bare              105.3         123.7          0.98       1.20
-  bare, answers     127.7         150.3          0.80       0.98
-  bare, bfloat16     97.3         126.8          1.06       1.17
-The goal is met (0.98, and 1.20 by CPU seconds): what bank and signals cost, the output layer on answers alone gives
-back.
+On one core of an AMD EPYC with avx512_bf16, 2026-11-23, nothing else on the machine, 1,220 tokens an update:
+                 tokens/s   ftstab / it
+  ftstab            164.9
+  bare              129.1          1.28
+  bare, answers     175.1          0.94
+  bare, bfloat16    130.0          1.27
+By CPU seconds the same.  The goal is met: what bank and signals cost (6 %), the output layer on answers alone gives
+back and more.  Beside other work it was 0.98 (1.20 by CPU seconds).
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import PurePath
 
 
 class FtstabError(Exception):
@@ -89,6 +90,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name nearest to ``name``, or an empty string."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def nearest_file(name: str, known: Iterable[str]) -> str:
+    """As `nearest`, for names of files: an extension that all share makes no two of them alike."""
+    stems = {PurePath(file).stem: file for file in known}
+    found = difflib.get_close_matches(PurePath(name).stem, list(stems), n=1, cutoff=0.5)
+    return f" (did you mean {stems[found[0]]!r}?)" if found else ""
 
 
 def first_line(error: BaseException) -> str:

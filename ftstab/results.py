@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ftstab.errors import MisuseError, SpecError, StudyError, nearest
+from ftstab.errors import MisuseError, SpecError, StudyError, nearest, nearest_file
 from ftstab.frontier import FrontierRow
 from ftstab.hopeless import founded
 from ftstab.identity import digest
@@ -273,10 +273,10 @@ def find_study(argument: str) -> tuple[Study, Path]:
             )
         study = parse_recorded(stored[0], where=str(path)).model_copy(update={"store": str(folder.parent)})
         return study, Path(stored[1]["base_dir"])
-    siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    siblings = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
     raise MisuseError(
-        f"{argument}: no such file or folder{nearest(path.name, siblings)}; give a study file (.yaml) or the folder "
-        "of a study that was run"
+        f"{argument}: no such file or folder{nearest_file(path.name, siblings)}; give a study file (.yaml) or the "
+        "folder of a study that was run"
     )
 
 

@@ -76,9 +76,9 @@ def local_ray() -> Iterator[Path]:
     # Ray's sockets need a path shorter than pytest's.
     folder = Path(tempfile.mkdtemp(prefix="ftstab-ray-"))
     with pytest.MonkeyPatch.context() as patch:
-        from ftstab.running.ray_tune import ENVIRONMENT
+        from ftstab.running.environment import RAY
 
-        for name, value in (ENVIRONMENT | QUIET_RAY).items():
+        for name, value in (RAY | QUIET_RAY).items():
             patch.setenv(name, value)
         patch.delenv("RAY_ADDRESS", raising=False)
         import ray

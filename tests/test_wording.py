@@ -124,6 +124,7 @@ def test_what_is_kept_on_the_frontier_leaves_the_limit_of_pick_out(limits_of_stu
     found = limits_text(counted, study, harmful, " (x)")
     assert len(found) == len(told)
     assert all(part in text for part, text in zip(told, found, strict=True))
+    assert limits_text(replace(counted, scored=0), study, harmful) == []
 
 
 def test_what_is_not_said_depends_on_the_judge():

@@ -27,11 +27,13 @@ class Crew(NamedTuple):
         workers: trajectories at a time.
         here: whether they run on this machine.
         assumed: what had to be assumed about them.
+        refused: why `ftstab run` refuses to start here, if it does.
     """
 
     workers: int
     here: bool = True
     assumed: tuple[str, ...] = ()
+    refused: str | None = None
 
 
 def find_crew(resources: Resources) -> Crew:
@@ -39,13 +41,17 @@ def find_crew(resources: Resources) -> Crew:
     share, wanted = resources.gpus_per_trajectory, resources.workers
     cpus, gpus = available_cpus(), available_gpus() if share else 0
     workers = workers_on(resources, cpus, gpus)
+    refused = None
     if address := cluster_address(resources):
-        elsewhere = f"the Ray cluster at {address} isn't asked what it has"
+        elsewhere = f"resources: the Ray cluster at {address} isn't asked what it has"
     elif not workers:
         needs, has = f"{resources.cpus_per_trajectory} CPU(s)", f"{cpus}"
         if share:
             needs, has = f"{needs} and {share:g} GPU(s)", f"{has} and {gpus}"
-        elsewhere = f"a worker needs {needs}, this machine has {has}, so `ftstab run` refuses it here"
+        elsewhere = (
+            f"resources: a worker needs {needs}, this machine has {has}, so `ftstab run` refuses it here"
+        )
+        refused = elsewhere
     elif resources.launcher == "ray" and wanted is not None and wanted > workers:
         return Crew(
             workers, assumed=(f"resources.workers: {wanted}, but this machine has room for {workers}",)
@@ -56,7 +62,7 @@ def find_crew(resources: Resources) -> Crew:
     why = "as `resources.workers` says" if wanted else "`resources.workers` gives no number"
     if not wanted and workers > 1:
         why = f"those that share one GPU; {why}"
-    return Crew(workers, False, (f"resources: {elsewhere}; {workers} worker(s) counted ({why})",))
+    return Crew(workers, False, (f"{elsewhere}; {workers} worker(s) counted ({why})",), refused)
 
 
 def memory_room(study: Study, crew: Crew) -> Room | None:

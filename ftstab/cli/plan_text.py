@@ -94,6 +94,12 @@ def _states_text(search: dict[str, Any], state_bytes: int) -> list[str]:
     ]
 
 
+def _idle_text(report: dict[str, Any]) -> str:
+    """That there are more workers than trajectories for them: the branches of a trunk are trained by one worker."""
+    busy = report["trajectories"] - report["branches"]
+    return f", {busy} of them busy" if busy < report["workers"] else ""
+
+
 def plan_text(report: dict[str, Any]) -> str:
     """Return the report of `plan.plan_report` for a person."""
     lines = [f"study {report['study']}"]
@@ -140,7 +146,8 @@ def plan_text(report: dict[str, Any]) -> str:
                 f"{clock(cost['reference_seconds'])}, unless they are cached"
             )
         lines += [
-            f"  time                  {clock(cost['wall_seconds'])} with {report['workers']} worker(s): training "
+            f"  time                  {clock(cost['wall_seconds'])} and start-up with {report['workers']} worker(s)"
+            f"{_idle_text(report)}: training "
             f"{clock(cost['train_seconds'])}, answering {clock(cost['answer_seconds'])}, reading "
             f"{clock(cost['read_seconds'])} of one worker",
         ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ftstab.changes import refusal, refusal_text
+from ftstab.cli.crew import find_crew
 from ftstab.data.rows import RowSet, read_rows
 from ftstab.data.split import Split, split_sets
 from ftstab.data.training import TrainingData, check_mix
@@ -111,6 +112,8 @@ class _Checks:
         self.notes += self.attempt("axes.steps", ("axes", "training"), lambda: schedule_remarks(study)) or []
         self.notes += self.attempt("search.stall", ("search", "seeds"), lambda: stall_remarks(study)) or []
         self.notes += self.attempt("arms", ("arms", "axes", "seeds"), lambda: arm_remarks(study)) or []
+        if self.parts.holds("resources") and (why := find_crew(self.study.resources).refused):
+            self.notes.append(why)  # no fault: a study may be checked on another machine than it is run on
         known = self.attempt(
             "base.model", ("base.model", "base.revision"), lambda: identify(study.base, base_dir)
         )

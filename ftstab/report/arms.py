@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftstab.arms.comparison import ArmsComparison
 from ftstab.arms.words import COMPUTE_HEADERS, VERDICTS, basis, compute_cells, points
 from ftstab.outcome import Outcome
-from ftstab.report.escape import escape
+from ftstab.report.escape import prose
 from ftstab.report.style import plain_table
 
 _HEADERS = (
@@ -49,9 +49,9 @@ def arms_section(found: ArmsComparison, start: Outcome) -> str:
         "study together. Below 0 the arm is less harmful."
     )
     return (
-        f'<p class="note">{escape(text)}</p>'
+        f'<p class="note">{prose(text)}</p>'
         + plain_table("Arms at equal utility", headers, rows)
-        + f'<p class="note">{escape(note)}</p>'
+        + f'<p class="note">{prose(note)}</p>'
         + plain_table(
             "Compute of the arms, all seeds together", COMPUTE_HEADERS, [compute_cells(a) for a in found.arms]
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ftstab.constraints import pick_limit
 from ftstab.frontier import FrontierRow, Summary
-from ftstab.report.escape import escape
+from ftstab.report.escape import escape, prose
 from ftstab.spec import Study
 from ftstab.unfinished import OpenTrajectory, Unfinished
 from ftstab.wording.limits import constraints_words, limit_name
@@ -20,7 +20,7 @@ def missing_box(unfinished: Unfinished) -> str:
     """Return what isn't measured: what failed by itself, the rest folded, because there may be much of it."""
 
     def lines(some: Sequence[OpenTrajectory]) -> str:
-        return "<ul>" + "".join(f"<li>{escape(t.line)}</li>" for t in some) + "</ul>" if some else ""
+        return "<ul>" + "".join(f"<li>{prose(t.line)}</li>" for t in some) + "</ul>" if some else ""
 
     waiting = lines(unfinished.waiting)
     if waiting:
@@ -28,14 +28,14 @@ def missing_box(unfinished: Unfinished) -> str:
             f"<details><summary>{len(unfinished.waiting)} not run to the end</summary>{waiting}</details>"
         )
     lead = f"{unfinished.done} of {unfinished.planned} planned settings are done. {unfinished.text}"
-    return f'<div class="statement"><p>{escape(lead)}</p>{lines(unfinished.failed)}{waiting}</div>'
+    return f'<div class="statement"><p>{prose(lead)}</p>{lines(unfinished.failed)}{waiting}</div>'
 
 
 def statement_box(text: str) -> str:
     """Return a text of ours with its first sentence as the lead and the others as a list."""
     lead, *rest = re.split(r"(?<=\.) (?=[A-Z])", text)
-    lines = "".join(f"<li>{escape(line)}</li>" for line in rest)
-    return f'<div class="statement"><p>{escape(lead)}</p>{f"<ul>{lines}</ul>" if lines else ""}</div>'
+    lines = "".join(f"<li>{prose(line)}</li>" for line in rest)
+    return f'<div class="statement"><p>{prose(lead)}</p>{f"<ul>{lines}</ul>" if lines else ""}</div>'
 
 
 def facts_box(start: FrontierRow, summary: Summary, study: Study, planned: int) -> str:

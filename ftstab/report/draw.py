@@ -5,7 +5,7 @@ Hover text is given as plain `hovertext`, never as a template: a template would 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -144,10 +144,13 @@ def draw_frontier(data: FrontierFigure) -> Any:
         )
     )
     groups: tuple[Group, ...] = ("beaten", "other", "infeasible", "frontier", "sure", "start")
+    together = _together(data.points)
     for group in groups:
         points = [p for p in data.points if p.group == group]
         if points:
             trace = _points(points, group, looks[group], x_scale, y_scale)
+            if group in ("frontier", "sure"):
+                _number(trace, points, together)
             if group == "infeasible" and data.limit is not None:
                 trace.name += " other than the limit"
             if group in ("beaten", "other", "infeasible") and not data.all_intervals:
@@ -183,8 +186,29 @@ def draw_frontier(data: FrontierFigure) -> Any:
     return fig
 
 
+def _together(points: Sequence[Point]) -> dict[tuple[float, float], list[int]]:
+    """The numbers of the frontier's members by their place: those that measured the same share a mark."""
+    found: dict[tuple[float, float], list[int]] = {}
+    for point in points:
+        if point.rank is not None:
+            found.setdefault((point.gain.value, point.rate.value), []).append(point.rank)
+    return {place: sorted(numbers) for place, numbers in found.items()}
+
+
+def _number(trace: Any, points: Sequence[Point], together: Mapping[tuple[float, float], list[int]]) -> None:
+    """Write the numbers of ``points`` into their marks, and those of a shared mark beside it."""
+    texts, where, colors = [], [], []
+    for point in points:
+        numbers = together[point.gain.value, point.rate.value]
+        shared = len(numbers) > 1
+        text = ", ".join(map(str, numbers)) if point.rank == numbers[0] else ""
+        texts.append(text)
+        where.append("top right" if shared else "middle center")
+        colors.append(BLUE if shared else "white")
+    trace.update(mode="markers+text", text=texts, textposition=where, textfont={"color": colors, "size": 11})
+
+
 def _points(points: list[Point], group: Group, look: dict[str, Any], x_scale: float, y_scale: float) -> Any:
-    numbered = group in ("frontier", "sure")
     blue = "rgba(0,114,178,0.75)"
     shade = {"frontier": blue, "sure": blue, "start": INK}.get(group, "rgba(120,120,120,0.28)")
     return go.Scatter(
@@ -192,9 +216,7 @@ def _points(points: list[Point], group: Group, look: dict[str, Any], x_scale: fl
         y=[y_scale * p.rate.value for p in points],
         error_x=bars([p.gain for p in points], x_scale, shade),
         error_y=bars([p.rate for p in points], y_scale, shade),
-        mode="markers+text" if numbered else "markers",
-        text=[str(p.rank) for p in points] if numbered else None,
-        textfont={"color": "white", "size": 11},
+        mode="markers",
         marker=look,
         hovertext=[lines_of(p.hover) for p in points],
         hoverinfo="text",

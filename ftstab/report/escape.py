@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from typing import Any
 
 
@@ -11,6 +12,11 @@ def escape(value: object) -> str:
     """Return text that HTML, and the labels of plotly, show as it stands."""
     # Plotly doesn't know `&quot;`, and two dollar signs would make it look for a formula.
     return html.escape(str(value), quote=True).replace("&quot;", "&#34;").replace("$", "&#36;")
+
+
+def prose(text: str) -> str:
+    """Return sentences as HTML that shows them as they stand, but for what is between backticks, which is code."""
+    return re.sub(r"`([^`\s]([^`]*[^`\s])?)`", r"<code>\1</code>", escape(text))
 
 
 def script_json(value: Any) -> str:

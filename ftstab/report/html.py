@@ -17,7 +17,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from ftstab.report.draw_harm import Plot
-from ftstab.report.escape import escape, script_json
+from ftstab.report.escape import escape, prose, script_json
 from ftstab.report.style import CSS, SCRIPT, scroll_box
 
 MADE_BY = '<meta name="generator" content="ftstab">'
@@ -38,7 +38,7 @@ def figure_page(title: str, plots: Sequence[Plot], notes: Sequence[str] = ()) ->
     page = Page()
     page.add(f"<h1>{escape(title)}</h1>")
     for note in notes:
-        page.add(f"<p>{escape(note)}</p>")
+        page.add(f"<p>{prose(note)}</p>")
     for plot in plots:
         page.plot(plot.name, plot.figure, plot.text, PANELS)
     return page.html(title)
@@ -84,7 +84,7 @@ class Page:
 
     def section(self, title: str, text: str = "") -> None:
         """Begin a section; both are plain text."""
-        self.add(f"<h2>{escape(title)}</h2>" + (f"<p>{escape(text)}</p>" if text else ""))
+        self.add(f"<h2>{escape(title)}</h2>" + (f"<p>{prose(text)}</p>" if text else ""))
 
     def plot(self, name: str, figure: Any, text: str, narrowest: int = 0) -> None:
         """Add a plotly figure with its caption (plain text), which is also what a screen reader says.
@@ -101,7 +101,7 @@ class Page:
                 f'<div class="pan"><div class="plot" id="{name}" role="img" style="{size}" '
                 f'aria-label="{escape(text)}"></div></div>'
             )
-            + f"<figcaption>{escape(text)}</figcaption></figure>"
+            + f"<figcaption>{prose(text)}</figcaption></figure>"
         )
 
     def html(self, title: str) -> str:

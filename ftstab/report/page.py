@@ -18,7 +18,7 @@ from ftstab.outcome import Outcome
 from ftstab.recipe_frontier import recipe_frontier
 from ftstab.report.boxes import facts_box, missing_box, statement_box
 from ftstab.report.draw import draw_frontier
-from ftstab.report.escape import escape
+from ftstab.report.escape import escape, prose
 from ftstab.report.fresh import FRESH_TEXT, fresh_table
 from ftstab.report.html import Page, write_page
 from ftstab.report.recipes import recipes_caption, recipes_figure, recipes_table
@@ -104,13 +104,13 @@ def render(
         page.add(missing_box(unfinished))
     recipes = recipe_frontier(rows, outcomes, start, study)
     if recipes is not None:
-        page.add(f'<p class="answer">{escape(recipes_text(recipes, origin))}</p>')
-    page.add(f'<p class="answer">{escape(answer(rows, origin, summary, study))}</p>')
+        page.add(f'<p class="answer">{prose(recipes_text(recipes, origin))}</p>')
+    page.add(f'<p class="answer">{prose(answer(rows, origin, summary, study))}</p>')
     if origin.rate is not None and (told := " ".join(limits_text(summary, study, origin.rate))):
-        page.add(f"<p>{escape(told)}</p>")
+        page.add(f"<p>{prose(told)}</p>")
     demonstration = caption(study)
     if demonstration:
-        page.add(f'<p class="demonstration">{escape(demonstration)}</p>')
+        page.add(f'<p class="demonstration">{prose(demonstration)}</p>')
     for text in statements:
         page.add(statement_box(text))
     page.add(
@@ -143,7 +143,7 @@ def render(
     )
     if errors is not None and errors.labellers:
         told = " ".join(correction_text(errors))
-        page.add(f'<p class="note"><b>The judge\'s own errors.</b> {escape(told)}</p>')
+        page.add(f'<p class="note"><b>The judge\'s own errors.</b> {prose(told)}</p>')
     page.add(outcome_table(rows, origin, errors, unseen_categories, study.evaluation.interval))
     page.section("How it was measured")
     page.add(_terms(record(rows, start, study, made_with)))
@@ -154,7 +154,7 @@ def render(
     page.section("What this doesn't say")
     name = start.rates["harmful"].name
     asked = isinstance(arms, ArmsComparison) and any(pair.look is not None for pair in arms.pairs)
-    page.add("<ul>" + "".join(f"<li>{escape(text)}</li>" for text in limits(study, name, asked)) + "</ul>")
+    page.add("<ul>" + "".join(f"<li>{prose(text)}</li>" for text in limits(study, name, asked)) + "</ul>")
     return page.html(f"{study.study}: frontier")
 
 

@@ -56,6 +56,8 @@ def answer(rows: Sequence[FrontierRow], start: FrontierRow, summary: Summary, st
     low, high = front[0], front[-1]
     if high is low:
         return f"{first} It gains {_gain(low)} at a {rate} of {_rate(low)}; the start model has {origin}."
+    if (_gain(low), _rate(low)) == (_gain(high), _rate(high)):
+        return f"{first} All of them gain {_gain(low)} at a {rate} of {_rate(low)}; the start model has {origin}."
     return (
         f"{first} They reach from a gain of {_gain(low)} at a {rate} of {_rate(low)} up to {_gain(high)} at "
         f"{_rate(high)}; the start model has {origin}."

@@ -21,7 +21,7 @@ from ftstab.report.draw_arms import arms_plot
 from ftstab.report.draw_harm import association_plot, association_text, importance_plot
 from ftstab.report.draw_rise import iso_harm_plot, levels_at_start, rise_plot
 from ftstab.report.draw_runs import averages_width, draw_averages, draw_stability, draw_steps
-from ftstab.report.escape import escape
+from ftstab.report.escape import escape, prose
 from ftstab.report.figures import frontier_figure, gain_axis, measured_rate, rate_axis
 from ftstab.report.heat import heat_figures
 from ftstab.report.html import PANELS, Page
@@ -81,14 +81,14 @@ def add_settings(
         )
     elif summary.secondary_disagrees == 0 and start.secondary:
         notes.append(f"Read with {METRIC_WORDS[start.secondary.metric]} instead, the frontier is the same.")
-    page.add(f'<p class="note">{escape(" ".join(notes))}</p>')
+    page.add(f'<p class="note">{prose(" ".join(notes))}</p>')
     if classes is not None and start.utility is not None:
         # Where recipes are compared, all runs of one carry its class.
         shared = recipes.rows if recipes is not None and classes.about == "recipes" else rows
         count = Counter(row.frontier_class for row in shared)
         names: tuple[FrontierClass, ...] = ("surely on", "possibly on", "surely not")
         told = ", ".join(f"{count[name]} {name}" for name in names)
-        lines = "".join(f"<li>{escape(line)}</li>" for line in classes_text(classes, start.utility.metric))
+        lines = "".join(f"<li>{prose(line)}</li>" for line in classes_text(classes, start.utility.metric))
         page.add(f'<div class="note"><b>How sure: {escape(told)}.</b><ul>{lines}</ul></div>')
     heat = heat_figures(rows, start)
     if heat:
@@ -130,7 +130,7 @@ def add_settings(
 def add_arms(page: Page, arms: ArmsComparison | str, start: Outcome, origin: FrontierRow) -> None:
     """Add what arms came to at equal utility, or why they aren't compared."""
     if isinstance(arms, str):
-        page.add(f"<p>{escape(arms)}</p>")
+        page.add(f"<p>{prose(arms)}</p>")
         return
     plot = arms_plot(arms.lines, gain_axis(origin), rate_axis(origin), arms.start)
     if plot is not None:
@@ -186,7 +186,7 @@ def add_harm(page: Page, data: Stability) -> None:
     page.section("What goes with harm")
     rise = None if data.exponents is None else rise_plot(data.rises, data.exponents)
     if data.associations.none_because is not None:
-        page.add(f'<p class="note">{escape(association_text(data.associations))}</p>')
+        page.add(f'<p class="note">{prose(association_text(data.associations))}</p>')
     if data.exponents is None:
         page.add(
             '<p class="note">The continuous safety loss wasn\'t measured (evaluation.margin), so nothing is said of '
@@ -194,7 +194,7 @@ def add_harm(page: Page, data: Stability) -> None:
         )
     curves = iso_harm_plot(data.curves)
     if curves is None and (had := levels_at_start(data.curves)):
-        page.add(f'<p class="note">Steps until a level of harm is reached: {escape(had)}</p>')
+        page.add(f'<p class="note">Steps until a level of harm is reached: {prose(had)}</p>')
     plots = (
         association_plot(data.associations),
         rise,

@@ -59,6 +59,7 @@ details { margin-top: .8rem; } summary { cursor: pointer; font-size: .9rem; colo
 .facts dd span { font-size: .85rem; color: var(--soft); display: block; }
 dl { margin: 0; }
 figure { margin: .6rem 0 1.4rem; }
+code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: .92em; }
 figcaption, .note { font-size: .9rem; color: var(--soft); max-width: 90ch; }
 .pan { overflow-x: auto; }
 .hint { display: none; margin: 0 0 .2rem; font-size: .8rem; color: var(--blue); max-width: none; text-align: right; }

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ftstab.plan import Job, Plan
+from ftstab.running.environment import prepare_ray
 from ftstab.running.launcher import Context, Event, JobSource, Launcher
 from ftstab.spec import Study
 from ftstab.store import Lease, store_root
@@ -46,6 +47,7 @@ def study_launcher(study: Study, folder: Path) -> Launcher:
         from ftstab.running.inprocess import InProcessLauncher
 
         return InProcessLauncher()
+    prepare_ray()
     from ftstab.running.ray_tune import RayLauncher
 
     return RayLauncher(folder / "state" / "ray", study.resources)

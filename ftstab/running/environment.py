@@ -1,4 +1,4 @@
-"""What a training or a confirmation ran on: recorded with it, never part of a key."""
+"""What a training or a confirmation ran on: recorded with it, never part of a key.  What Ray's environment is to be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,26 @@ from ftstab.spec import Resources
 if TYPE_CHECKING:
     import torch
 
+RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # The driver says in a line of its own which trajectory lost its worker.
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^A worker died or was killed while executing",
+    # Files that nobody reads, and a handler that would take Ctrl-C away from the driver.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+"""What Ray is told by the environment, unless the user has told it otherwise."""
+
 PACKAGES = ("ftstab", "torch", "transformers", "peft", "numpy", "tokenizers", "safetensors")
+
+
+def prepare_ray() -> None:
+    """Set `RAY` for this process; some of it is read when Ray is imported, so that comes after."""
+    for name, value in RAY.items():
+        os.environ.setdefault(name, value)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

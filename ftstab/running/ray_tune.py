@@ -18,19 +18,10 @@ from ray.tune.search import Searcher
 from ftstab.errors import FtstabError, StudyError, first_line
 from ftstab.plan import Job
 from ftstab.plan.hardware import workers_on
-from ftstab.running.environment import available_cpus, cluster_address
+from ftstab.running.environment import available_cpus, cluster_address, prepare_ray
 from ftstab.running.launcher import Context, Event, JobSource
 from ftstab.spec import Resources
 
-ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Files that nobody reads, and a handler that would take Ctrl-C away from the driver.
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-}
 OBJECT_STORE_BYTES = 160 * 2**20
 """Messages carry keys, so a small object store does; it is memory that the machine doesn't get back."""
 SECONDS_BETWEEN_UPDATES = 1.0
@@ -53,8 +44,7 @@ class RayLauncher:
         Raises:
             StudyError: no cluster answers, or it is too small for one worker.
         """
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        prepare_ray()
         started_here = not ray.is_initialized()
         if started_here:
             self._connect()

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 from yaml.reader import ReaderError
 
-from ftstab.errors import SpecError, nearest
+from ftstab.errors import SpecError, nearest_file
 from ftstab.spec.closed import RECORDED
 from ftstab.spec.faults import fault_line
 from ftstab.spec.judges import JudgeFile, JudgeSpec
@@ -134,7 +134,9 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         near = (
-            nearest(path.name, [p.name for p in path.parent.glob("*.yaml")]) if path.parent.is_dir() else ""
+            nearest_file(path.name, [p.name for p in path.parent.glob("*.yaml")])
+            if path.parent.is_dir()
+            else ""
         )
         raise SpecError(str(path), [f"no such file{near}"]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -149,8 +151,12 @@ def _yaml(text: str, where: str, loader: type[yaml.SafeLoader] = _Loader) -> Any
     except yaml.YAMLError as error:
         if isinstance(error, ReaderError):
             error.name = where
-        said = " ".join(str(error).split())
-        mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+        said, mark = " ".join(str(error).split()), None
+        if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark) is not None:
+            said = f"line {mark.line + 1}, column {mark.column + 1}: "
+            if error.context and error.context_mark is not None:
+                said += f"{error.context} (from line {error.context_mark.line + 1}), "
+            said += str(error.problem)
         if mark is not None and "${" in "".join(text.split("\n")[mark.line : mark.line + 1]):
             said += '; inside { } or [ ] a text with ${NAME} stands in quotes: "${NAME}/rows.csv"'
         raise SpecError(where, [f"not usable YAML: {said}"]) from None

@@ -140,7 +140,7 @@ def _allowed(schema: dict[str, Any], defs: dict[str, Any]) -> str:
         return str(schema["const"])
     if schema.get("type") == "array":
         return f"list of {_allowed(schema.get('items', {}), defs)}"
-    words = [str(schema.get("type", "any"))]
+    bounds = []
     for key, sign in (
         ("minimum", ">="),
         ("exclusiveMinimum", ">"),
@@ -148,5 +148,5 @@ def _allowed(schema: dict[str, Any], defs: dict[str, Any]) -> str:
         ("exclusiveMaximum", "<"),
     ):
         if key in schema:
-            words.append(f"{sign} {schema[key]}")
-    return " ".join(words)
+            bounds.append(f"{sign} {schema[key]}")
+    return " ".join([str(schema.get("type", "any")), ", ".join(bounds)]).rstrip()

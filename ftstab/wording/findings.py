@@ -82,7 +82,7 @@ def recipes_text(found: Recipes, start: FrontierRow) -> str:
     text += f"{len(front)} {'is' if len(front) == 1 else 'are'} on the frontier by means over the seeds: "
     low, high = front[0], front[-1]
     text += f"a gain of {recipe_gain(low)} at a {rate} of {recipe_rate(low)}"
-    if high is not low:
+    if (recipe_gain(high), recipe_rate(high)) != (recipe_gain(low), recipe_rate(low)):
         text += f", up to {recipe_gain(high)} at {recipe_rate(high)}"
     text += "; in brackets 95 % for a new run." if low.rate_ends else "; two seeds say nothing of a new run."
     # Measurement rule 6: a claim about a recipe leaves out the runs that it was chosen by.

@@ -39,7 +39,7 @@ def constraints_words(study: Study, rate: Rate) -> str | None:
 
 def limits_text(summary: Summary, study: Study, rate: Rate, mark: str = "") -> list[str]:
     """Return how many settings break a constraint, and how many also keep the limit that the frontier leaves to `pick`
-    a sentence each.
+    a sentence each; nothing while none is scored.
 
     Args:
         summary: the frontier in numbers.
@@ -47,6 +47,8 @@ def limits_text(summary: Summary, study: Study, rate: Rate, mark: str = "") -> l
         rate: the start's rate, for what the limit is called.
         mark: how a setting that breaks a constraint is marked, as it is to stand in the text.
     """
+    if not summary.scored:
+        return []
     found, limit, name = [], pick_limit(study), limit_name(rate)
     if other_constraints(study):
         aside = "" if limit is None else f", the {name} aside"

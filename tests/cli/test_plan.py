@@ -206,6 +206,11 @@ def test_time_is_shared_by_the_workers_that_there_will_be(
     assert f" with {workers} worker(s)" in line(text.out, "time")
     found = cli("plan", study, "--json").json
     assert found["workers"] == workers
+    jobs = found["trajectories"]
+    assert (f", {jobs} of them busy" in text.out) is (jobs < workers)
+    checked = cli("validate", study, "--json").json["notes"]
+    refused = [said.partition(";")[0]] if said is not None and "refuses it here" in said else []
+    assert [note for note in checked if note.startswith("resources")] == refused
     assert found["assumed"] == ([] if said is None else [said])
     assert (said is None) is ("note: resources" not in text.out)
     if "gpus_per_trajectory" not in resources:

@@ -99,10 +99,10 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """A head and another node, one CPU each, killed with everything they started."""
     folder = Path(tempfile.mkdtemp(prefix="ftstab-ray-"))
-    from ftstab.running.ray_tune import ENVIRONMENT
+    from ftstab.running.environment import RAY
 
     port = free_port()
-    environment = ENVIRONMENT | QUIET_RAY | {"RAY_TMPDIR": str(folder)}
+    environment = RAY | QUIET_RAY | {"RAY_TMPDIR": str(folder)}
     common = ["--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=80000000", "--block"]
     commands = [
         [

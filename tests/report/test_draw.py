@@ -14,6 +14,7 @@ from ftstab.report.categories import category_figure
 from ftstab.report.draw import (
     GAIN_SCALE,
     HARM_SCALE,
+    NAMES,
     draw_categories,
     draw_frontier,
     draw_heat,
@@ -21,7 +22,7 @@ from ftstab.report.draw import (
     wrapped,
 )
 from ftstab.report.draw_runs import draw_averages, draw_stability, draw_steps, log_ticks
-from ftstab.report.escape import script_json
+from ftstab.report.escape import prose, script_json
 from ftstab.report.figures import Axis, Measured, frontier_figure, ranks
 from ftstab.report.heat import Cell, HeatFigure, HeatPanel, heat_figures
 from ftstab.report.runs import average_figure, stability_figure, step_figure
@@ -61,6 +62,22 @@ def test_the_frontier_keeps_its_intervals_where_others_lose_theirs(rows):
     assert "error_y" not in traces["beaten by point values, but not surely"]
     assert "error_y" in traces["on the frontier by point values, numbered by gain"]
     assert "error_y" in traces["start model"]
+
+
+def test_members_that_measured_the_same_share_a_mark_with_all_their_numbers_beside_it(rows):
+    data = frontier_figure(rows, START)
+    first, _, third, *_ = (p for p in data.points if p.rank is not None)
+    alone = replace(third, rank=2)
+    same = [replace(p, group=g, rank=n) for p, g, n in ((first, "sure", 1), (first, "frontier", 3))]
+    assert (alone.gain, alone.rate) != (first.gain, first.rate)
+    drawn = {t["name"]: t for t in plain(draw_frontier(replace(data, points=(*same, alone))))["data"]}
+    sure, front = (drawn[NAMES[group]] for group in ("sure", "frontier"))
+    assert sure["text"] == ["1, 3"]
+    assert sure["textposition"] == ["top right"]
+    assert sure["textfont"]["color"] != ["white"]
+    assert front["text"] == ["", "2"]
+    assert front["textposition"][1] == "middle center"
+    assert front["textfont"]["color"][1] == "white"
 
 
 def test_the_limit_of_pick_is_a_labelled_line_inside_the_plot(rows):
@@ -244,6 +261,12 @@ def test_titles_break_at_their_dots_and_are_escaped():
         == "learning rate 2e-4<br>batch size 4 · ema 0.9"
     )
     assert wrapped("<b>x", 24) == "&lt;b&gt;x"
+
+
+def test_sentences_are_escaped_and_what_is_in_backticks_is_code():
+    assert prose("`run --x` and `a<b>`") == "<code>run --x</code> and <code>a&lt;b&gt;</code>"
+    assert prose("a lone ` and ``") == "a lone ` and ``"
+    assert prose("`</code><script>`") == "<code>&lt;/code&gt;&lt;script&gt;</code>"
 
 
 def test_json_cannot_end_the_script_that_holds_it():

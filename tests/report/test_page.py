@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from plotly.offline import get_plotlyjs
 
 from ftstab.errors import StudyError
-from ftstab.frontier import frontier_rows, with_classes
+from ftstab.frontier import frontier_rows, start_row, summarise, with_classes
 from ftstab.report.page import render, write_report
+from ftstab.report.record import answer
 from ftstab.spec import Constraint, parse_study
 from tests.report.hostile import ATTACKS
 from tests.report.synthetic import YAML, make_outcomes, make_signals, make_start, make_study
@@ -118,6 +120,16 @@ def test_the_answer_counts_settings_and_trajectories(page):
         f"Of 30 settings from 5 trajectories, {len(front)} from {trajectories} trajectories are" in page.text
     )
     assert "6 diverged" in page.text
+
+
+def test_the_answer_says_once_what_all_members_measured_alike():
+    study, start = make_study(), make_start()
+    rows = frontier_rows(make_outcomes(), start, study)
+    one = next(r for r in rows if r.on_frontier)
+    told = answer([one, replace(one, key="other")], start_row(start, study), summarise(rows), study)
+    assert "All of them gain" in told
+    assert "up to" not in told.partition("All of them")[2]
+    assert "They reach from" in answer(rows, start_row(start, study), summarise(rows), study)
 
 
 def test_the_utility_carries_its_interval_in_card_table_and_statement(page):

@@ -1,6 +1,9 @@
-"""Which cluster a study runs on."""
+"""Which cluster a study runs on, and what Ray is told."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 
@@ -31,3 +34,25 @@ def test_the_study_file_goes_before_the_environment(
         monkeypatch.setenv("RAY_ADDRESS", environment)
     resources = Resources.model_validate({"launcher": launcher, "ray_address": given})
     assert cluster_address(resources) == found
+
+
+SAYS = """
+from pathlib import Path
+from ftstab.running.dispatch import study_launcher
+from ftstab.spec import parse_study
+from tests.spec.small import small_text
+study_launcher(parse_study(small_text(resources={"launcher": "ray"})), Path("."))
+from ray._private.ray_logging import stdout_deduplicator
+lost = "A worker died or was killed while executing a task by an unexpected system error. To troubleshoot ..."
+for line in (lost, "2 Workers (tasks / actors) killed due to memory pressure"):
+    print([batch["lines"] for batch in stdout_deduplicator.deduplicate({"lines": [line], "pid": "raylet", "ip": ""})])
+"""
+
+
+def test_ray_does_not_say_again_that_a_worker_died() -> None:
+    """But what it alone knows, it says."""
+    done = subprocess.run([sys.executable, "-c", SAYS], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "[[]]",
+        "[['2 Workers (tasks / actors) killed due to memory pressure']]",
+    ]

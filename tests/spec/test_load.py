@@ -233,6 +233,8 @@ def test_a_missing_file_names_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "quickstart.yaml").write_text(small_text())
     with pytest.raises(SpecError, match=r"no such file \(did you mean 'quickstart\.yaml'\?\)"):
         load_study(tmp_path / "quikstart.yaml")
+    with pytest.raises(SpecError, match=r"no such file$"):  # an extension that all share is no likeness
+        load_study(tmp_path / "e9.yaml")
     with pytest.raises(SpecError, match=r"no such file$"):
         load_study(tmp_path / "nowhere" / "x.yaml")
     with pytest.raises(SpecError, match="can't be read"):
