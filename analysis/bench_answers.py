@@ -23,8 +23,9 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,11 @@ def measure(args: Any, scratch: Path) -> dict[str, Any]:
     }
 
 
+def ends(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Each size, and where it ends."""
+    return zip(sizes, accumulate(sizes), strict=True)
+
+
 @dataclass
 class Sides:
     """Both ways of answering a prompt set.  Each returns seconds and the texts by row."""
@@ -198,7 +204,12 @@ class Sides:
         """Tokens of all prompts with the padding of their batches."""
         prompts, size = self.prompts(rows), self.decoding.batch_size
         if side == "ours":
-            batches = [batch for block in self.plan(rows).blocks for batch in block]
+            plan = self.plan(rows)
+            batches = [
+                batch[end - size : end]
+                for batch in (batch for block in plan.blocks for batch in block)
+                for size, end in ends(plan.parts.get(batch, (len(batch),)))
+            ]
         else:
             batches = [tuple(range(i, min(i + size, len(prompts)))) for i in range(0, len(prompts), size)]
         return sum(len(batch) * max(len(prompts[i]) for i in batch) for batch in batches)

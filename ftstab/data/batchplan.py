@@ -7,11 +7,18 @@ only, so that looking at block ends alone sees a random, stratified sample.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ftstab.data.rows import RowSet
 from ftstab.identity import digest
+
+Batch = tuple[int, ...]
+"""Row indexes of prompts that are answered together, by rising length."""
+
+PART_COST = 1024
+"""Padding in tokens that reading a batch in one part more must save: on a GPU each part takes the time of some hundred
+tokens, on a CPU of a few.  The same everywhere, because in bfloat16 answers depend on what is read together."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +27,14 @@ class BatchPlan:
 
     Attributes:
         blocks: row indexes by block and batch.  Looks happen at block ends; no batch reaches over one.
-        hash: key of the prompt set and of this order.
+        hash: key of the prompt set, of this order and of the parts.
+        parts: sizes of the parts that a batch's prompts are read in one after the other, of the batches that aren't
+            read at once; the answers are written together all the same.
     """
 
-    blocks: tuple[tuple[tuple[int, ...], ...], ...]
+    blocks: tuple[tuple[Batch, ...], ...]
     hash: str
+    parts: Mapping[Batch, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -58,7 +68,25 @@ def batch_plan(
     for start in range(0, len(order), block_size):
         block = sorted(order[start : start + block_size], key=length.__getitem__)
         blocks.append(tuple(tuple(block[i : i + batch_size]) for i in range(0, len(block), batch_size)))
-    return BatchPlan(tuple(blocks), digest([rows.hash, blocks]))
+    cut = ((batch, _parts([length[i] for i in batch])) for block in blocks for batch in block)
+    parts = {batch: sizes for batch, sizes in cut if len(sizes) > 1}
+    told = [rows.hash, blocks]
+    return BatchPlan(tuple(blocks), digest([*told, list(parts.items())] if parts else told), parts)
+
+
+def _parts(lengths: Sequence[int]) -> tuple[int, ...]:
+    """Sizes of the parts with the least padding, `PART_COST` counted for each, of sorted ``lengths``."""
+    best, first = [0], [0]
+    for end in range(1, len(lengths) + 1):
+        # All from `begin` on are padded to the last of them.
+        costs = [best[begin] + PART_COST + (end - begin) * lengths[end - 1] for begin in range(end)]
+        best.append(min(costs))
+        first.append(costs.index(best[-1]))
+    sizes, end = [], len(lengths)
+    while end:
+        sizes.append(end - first[end])
+        end = first[end]
+    return tuple(reversed(sizes))
 
 
 def _stratified(rows: RowSet, members: list[int], seed: int) -> list[int]:

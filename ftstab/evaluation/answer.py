@@ -61,7 +61,6 @@ def answers(
     looks = [0, *accumulate(sum(map(len, block)) for block in plan.blocks)]
     if answered not in looks:
         raise ValueError(f"{answered} prompts answered: blocks end at {looks} only")
-    device = next(model.parameters()).device
     ends = {*end_tokens(model, chat.eos_id), chat.end_id}
     was_training = model.training
     model.eval()
@@ -71,10 +70,7 @@ def answers(
     for block in plan.blocks[looks.index(answered) :]:
         said: list[str] = []
         for batch in block:
-            ids, mask = (
-                t.to(device) for t in left_padded([prompts[i] for i in batch], begun.length, chat.pad_id)
-            )
-            cache = begun.cache(len(batch))
+            ids, mask, cache = begun.read([prompts[i] for i in batch], plan.parts.get(batch, ()), chat.pad_id)
             made = write(
                 model,
                 ids,
@@ -143,6 +139,7 @@ class Beginning:
     """
 
     def __init__(self, model: Any, sequences: Sequence[Sequence[int]]) -> None:
+        self._model, self._device = model, next(model.parameters()).device
         first: Sequence[int] = min(sequences, key=tuple, default=())
         last: Sequence[int] = max(sequences, key=tuple, default=())
         # Something must be left to read: the answer begins after the last token read.
@@ -153,10 +150,48 @@ class Beginning:
         self._cache: Any = None
         if self.length:
             self._cache = DynamicCache(config=model.config)
-            ids = torch.tensor([list(first[: self.length])], device=next(model.parameters()).device)
+            ids = torch.tensor([list(first[: self.length])], device=self._device)
             model(input_ids=ids, past_key_values=self._cache, use_cache=True)
             if any(type(layer) is not DynamicLayer for layer in self._cache.layers):
                 self.length, self._cache = 0, None
+
+    def read(
+        self, sequences: Sequence[Sequence[int]], parts: Sequence[int], pad_id: int
+    ) -> tuple[torch.Tensor, torch.Tensor, Any]:
+        """Ids and mask of a batch, as of `left_padded`, and a cache of its own that will grow; None where nothing is
+        shared.
+
+        It holds the tokens that all begin with.  Where the batch is read in several ``parts`` (their sizes, in order of
+        the sequences), each padded by itself, it holds all tokens but the last, too.
+        """
+        ids, mask = (t.to(self._device) for t in left_padded(sequences, self.length, pad_id))
+        if self._cache is None or len(parts) < 2:
+            return ids, mask, self.cache(len(sequences))
+        read, begin = [], 0
+        for size in parts:
+            rows = slice(begin, begin + size)
+            gap = ids.shape[1] - max(map(len, sequences[rows]))
+            read.append((gap, self._part(ids[rows, :-1], mask[rows, :-1], gap)))
+            begin += size
+        whole = read[0][1]
+        for n, layer in enumerate(whole.layers):
+            layer.keys = torch.cat([self._spread(part.layers[n].keys, gap) for gap, part in read])
+            layer.values = torch.cat([self._spread(part.layers[n].values, gap) for gap, part in read])
+        return ids, mask, whole
+
+    def _part(self, ids: torch.Tensor, mask: torch.Tensor, gap: int) -> Any:
+        """The cache of rows that are all padded by ``gap`` tokens or more, without these."""
+        cache, rest = self.cache(len(ids)), ids[:, self.length + gap :]
+        if rest.shape[1]:
+            seen = torch.cat([mask[:, : self.length], mask[:, self.length + gap :]], dim=1)
+            after_last(self._model, rest, seen, cache)
+        return cache
+
+    def _spread(self, states: torch.Tensor, gap: int) -> torch.Tensor:
+        """Keys or values [rows, heads, length, size] with ``gap`` empty places, which are masked, behind what all begin
+        with."""
+        empty = states.new_zeros((*states.shape[:2], gap, states.shape[3]))
+        return torch.cat([states[:, :, : self.length], empty, states[:, :, self.length :]], dim=2)
 
     def cache(self, rows: int) -> Any:
         """A copy for a batch of ``rows``, which will grow; None where nothing is shared."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ftstab.data.batchplan import BatchPlan
-from ftstab.evaluation.answer import Beginning, after_last, left_padded
+from ftstab.evaluation.answer import Beginning, after_last
 from ftstab.models.chat import Chat, EncodedRow
 from ftstab.training.batches import MicroBatch, answer_logits, pad_rows
 
@@ -64,13 +64,9 @@ def losses_behind(
     behind = Behind(rows)
     begun = Beginning(model, [prompts[i] for i in plan.order])
     if begun.length:
-        device = next(model.parameters()).device
         for batch in (batch for block in plan.blocks for batch in block):
-            ids, mask = (
-                t.to(device) for t in left_padded([prompts[i] for i in batch], begun.length, chat.pad_id)
-            )
-            cache = begun.cache(len(batch))
-            after_last(model, ids[:, begun.length :], mask, cache)
+            ids, mask, cache = begun.read([prompts[i] for i in batch], plan.parts.get(batch, ()), chat.pad_id)
+            after_last(model, ids[:, cache.get_seq_length() :], mask, cache)
             behind.read(model, chat, batch, ids, mask, cache)
     model.train(was_training)
     return behind.all(model, chat, batch_size)

@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from ftstab.data.batchplan import BatchPlan
 from ftstab.data.rows import Row
-from ftstab.evaluation.answer import Beginning, after_last, left_padded
+from ftstab.evaluation.answer import Beginning, after_last
 from ftstab.evaluation.choice import Normalise, Tokens, encode_choices, likeliest
 from ftstab.evaluation.held_out import held_out_losses
 from ftstab.models.chat import Chat, EncodedRow
@@ -70,7 +70,7 @@ def log_likelihoods(
         for batch in block:
             asked = [prompts[i] for i in batch]
             offered = [choices[i] for i in batch]
-            some, after = _batch(model, chat, begun, asked, offered)
+            some, after = _batch(model, chat, begun, asked, plan.parts.get(batch, ()), offered)
             if first is not None:
                 first(batch, after)
             values |= dict(zip(batch, some, strict=True))
@@ -83,15 +83,14 @@ def _batch(
     chat: Chat,
     begun: Beginning,
     prompts: Sequence[Sequence[int]],
+    parts: Sequence[int],
     choices: Sequence[Sequence[Tokens]],
 ) -> tuple[list[list[float]], torch.Tensor]:
     """Log-likelihoods of the choices, and log-probabilities of what follows each prompt [rows, vocabulary]."""
-    device = next(model.parameters()).device
-    ids, mask = left_padded(prompts, begun.length, chat.pad_id)
-    ids, mask = ids.to(device), mask.to(device)
-    shared = begun.cache(len(prompts))
+    ids, mask, shared = begun.read(prompts, parts, chat.pad_id)
+    device = ids.device
     cache = DynamicCache(config=model.config) if shared is None else shared
-    first = after_last(model, ids[:, begun.length :], mask, cache)
+    first = after_last(model, ids[:, cache.get_seq_length() :], mask, cache)
     if any(type(layer) is not DynamicLayer for layer in cache.layers):
         return _whole(model, chat, prompts, choices), first
     found = [[float(first[row, c[0]]) for c in offered] for row, offered in enumerate(choices)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterable
+from itertools import chain, combinations, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ftstab.data.batchplan import BatchPlan, batch_plan
+from ftstab.data.batchplan import PART_COST, BatchPlan, batch_plan
 from ftstab.data.rows import Message, Row, RowSet
 
 
@@ -74,6 +75,43 @@ def test_lengths_change_the_order_inside_blocks_only() -> None:
     assert plain.hash != sorted_.hash
     for first, second in zip(plain.blocks, sorted_.blocks, strict=True):
         assert {i for b in first for i in b} == {i for b in second for i in b}
+
+
+def cost(lengths: list[int], sizes: Iterable[int]) -> int:
+    """Tokens with padding, and what the parts cost."""
+    found, begin = 0, 0
+    for size in sizes:
+        found += PART_COST + size * max(lengths[begin : begin + size])
+        begin += size
+    assert begin == len(lengths)
+    return found
+
+
+@given(st.lists(st.integers(1, 1500), min_size=1, max_size=9))
+def test_no_other_parts_would_read_less(lengths) -> None:
+    made = plan([None] * len(lengths), lengths, block_size=20, batch_size=20)
+    ((batch,),) = made.blocks
+    sizes = made.parts.get(batch, (len(batch),))
+    found = [lengths[i] for i in batch]
+    ends = range(1, len(found))
+    cuts = chain.from_iterable(combinations(ends, n) for n in range(len(found)))
+    every = ([b - a for a, b in pairwise((0, *cut, len(found)))] for cut in cuts)
+    assert cost(found, sizes) == min(cost(found, others) for others in every)
+
+
+def test_parts_are_made_where_they_save_much_and_are_part_of_the_key(monkeypatch) -> None:
+    few, many = [40] * 12 + [50] * 12, [40] * 20 + [400] * 4
+    categories: list[str | None] = [None] * 24
+    assert plan(categories, few, batch_size=24).parts == {}
+    made = plan(categories, many, batch_size=24)
+    assert list(made.parts.values()) == [(20, 4)]
+    # What is read at once keeps its key.
+    before = plan(categories, few, batch_size=24).hash
+    monkeypatch.setattr("ftstab.data.batchplan.PART_COST", 10**9)
+    assert plan(categories, few, batch_size=24).hash == before
+    whole = plan(categories, many, batch_size=24)
+    assert (whole.blocks, whole.parts) == (made.blocks, {})
+    assert whole.hash != made.hash
 
 
 def test_limit_takes_the_beginning_of_the_random_order() -> None:

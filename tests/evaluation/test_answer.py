@@ -67,6 +67,31 @@ def test_answers_are_those_of_each_prompt_alone(chat_and_model, prompts):
     assert any(said)
 
 
+@pytest.mark.parametrize("parts", [(1, 2, 3), (5, 1), (1,) * 6])
+@pytest.mark.parametrize("other", [None, GEMMA_2], ids=["tiny", "gemma2"])
+def test_a_batch_that_is_read_in_parts_answers_the_same(chat_and_model, other, parts, tmp_path):
+    """Also a part of prompts that are over where the others begin to differ."""
+    chat, model = chat_and_model
+    if other is not None:
+        model = load_model(make_other(tmp_path, Path(model.name_or_path), **other))
+    asker = sharpened(copy.deepcopy(model))
+    asked = sorted(PROMPTS["a beginning in common"], key=len)
+    read = []
+    hook = asker.register_forward_pre_hook(
+        lambda _module, _args, given: read.append(tuple(given["input_ids"].shape)), with_kwargs=True
+    )
+    batch = tuple(range(len(asked)))
+    said = answers(asker, chat, BatchPlan(((batch,),), "hash", {batch: parts}), dict(enumerate(asked)), NEW)
+    hook.remove()
+    assert said == [alone(asker, chat, p) for p in asked]
+    # The beginning once, each part but for the last tokens, then all together.
+    ends = [sum(parts[: n + 1]) for n in range(len(parts))]
+    rest = [(size, len(asked[end - 1]) - len(SHARED) - 1) for size, end in zip(parts, ends, strict=True)]
+    wanted = [(1, len(SHARED)), *(read_in for read_in in rest if read_in[1]), (len(asked), 1)]
+    if other is None:
+        assert read[: len(wanted)] == wanted
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -82,6 +82,19 @@ def test_log_likelihoods_are_those_of_a_plain_loop_whatever_the_batches(chat_and
         assert values == pytest.approx(wanted[i], abs=near)
 
 
+def test_prompts_that_are_read_in_parts_have_the_same_log_likelihoods(chat_and_model):
+    chat, model = chat_and_model
+    near, prompts = ROUNDING[next(model.parameters()).dtype], prompts_of(chat, ROWS)
+    order = tuple(sorted(prompts, key=lambda i: len(prompts[i])))
+    assert len(prompts[order[0]]) < len(prompts[order[-1]])
+    tokens = {i: encode_choices(chat, r) for i, r in enumerate(ROWS)}
+    plan = BatchPlan(((order,),), "hash", {order: (2, 3)})
+    found = log_likelihoods(model, chat, plan, prompts, tokens)
+    wanted = plain_loop(chat, model, ROWS)
+    for i, values in zip(order, found, strict=True):
+        assert values == pytest.approx(wanted[i], abs=near)
+
+
 def test_a_model_that_keeps_no_plain_cache_is_read_whole(chat_and_model, monkeypatch):
     chat, model = chat_and_model
     near, tokens = (

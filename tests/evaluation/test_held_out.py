@@ -72,20 +72,30 @@ def test_no_rows_have_no_losses(chat_and_model):
     assert held_out_losses(model, [], chat.pad_id, 4) == []
 
 
-def test_losses_behind_the_prompts_are_those_of_each_row_alone_and_change_no_answer(chat_and_model):
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (PLAN, [2, 1, 2, 1]),
+        (BatchPlan((((0, 5, 3, 1), (4, 2)),), "hash", {(0, 5, 3, 1): (2, 1, 1), (4, 2): (1, 1)}), [4, 2]),
+    ],
+    ids=["read at once", "read in parts"],
+)
+def test_losses_behind_the_prompts_are_those_of_each_row_alone_and_change_no_answer(
+    chat_and_model, plan, told
+):
     chat, model = chat_and_model
     prompts, rows = dict(enumerate(PROMPTS)), rows_of(PROMPTS)
     behind = Counting(rows)
-    texts = answers(model, chat, PLAN, prompts, NEW, then=behind.read)
-    assert texts == answers(model, chat, PLAN, prompts, NEW)
-    assert behind.told == [2, 1, 2, 1]
+    texts = answers(model, chat, plan, prompts, NEW, then=behind.read)
+    assert texts == answers(model, chat, plan, prompts, NEW)
+    assert behind.told == told
     assert set(behind.losses) == set(rows)
     found = behind.all(model, chat, 3)
     assert found == [behind.losses[i] for i in rows]
     for loss, row in zip(found, rows.values(), strict=True):
         assert loss == pytest.approx(alone(model, row), abs=1e-5)
     # Without answers they are the same bits.
-    assert losses_behind(model, chat, PLAN, prompts, rows, 3) == found
+    assert losses_behind(model, chat, plan, prompts, rows, 3) == found
 
 
 def test_prompts_without_a_beginning_in_common_leave_the_rows_to_be_read_whole(chat_and_model):
