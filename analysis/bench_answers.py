@@ -10,9 +10,10 @@ batch, so they are only counted.
     python analysis/bench_answers.py                  # tiny model: seconds
     python analysis/bench_answers.py --model real     # 135M: some five minutes on one core
 
-On one core of an AMD EPYC with avx512_bf16, 2026-11-22, other work on the machine, seconds of CPU; 80 prompts of 38 to
-242 tokens (median 47), answers of up to 24, batches of 60, bfloat16: ours 19.0 s, 8,860 padded prompt tokens;
-a user's 41.9 s, 18,720; ratio 2.21: met.  What all prompts begin with is read once, and batches hold like lengths.
+On one core of an AMD EPYC with avx512_bf16, 2026-11-23, nothing else on the machine; 80 prompts of 38 to 242 tokens
+(median 47), answers of up to 24, batches of 120, so that all are in one, bfloat16: ours 20.6 s, 8,860 padded prompt
+tokens; a user's 39.6 s, 19,360; ratio 1.92: met.  What all prompts begin with is read once, and a batch of unlike
+lengths in parts (read at once, ours took 36.9 s: 1.02).  With batches of 60 it was 2.21 by CPU seconds, 2026-11-22.
 16 of 16 texts equal in float32.
 """
 

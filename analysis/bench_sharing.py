@@ -15,25 +15,27 @@ table says what it cost.  What Ray itself takes is left out of c and d, because 
     python analysis/bench_sharing.py --model real --arms acd          # 135M, 4 settings, then what 96 would take
 
 On one core of an AMD EPYC with avx512_bf16, one round, peers in a loop (`--arms acd --peers loop --rounds 1`), start-up
-counted.  Wall clock, at the quickstart's precision (`--model real --precision bfloat16 --clock wall`), 2026-11-23,
-nothing else on the machine; in brackets beside tests on the other core, before tensors lay in huge pages (on both):
-  135M, bfloat16, projected to 96 settings          c / a          d / a          asked
-    answers of a setting cost 0.36 updates           7.58 (7.26)    4.14 (3.94)    6, 2.5: met
-    the quickstart's 300 prompts (10.5 updates)      4.11 (3.92)    2.81 (2.71)    4, 2.5: met (4: not met)
-      (answering alone: a user's 76 s, ours 38 s, 2.00; position, hash and store of a setting 1.1 s, signals of a
-      stop 2.9 s)
-Seconds of CPU (`--clock cpu`), 2026-11-22, other work on the machine (`--model real --prompts 4 --tokens 8` or
-`--settings full --width 96`), each setting charged with a share of the resume states, which have their own count since:
-  135M, float32, projected to 96 settings           c / a     d / a     asked
-    answers of a setting cost 0.55 updates           6.98      3.80      6, 2.5: met
-    the quickstart's 300 prompts (10.5 updates)      3.61      2.41      4, 2.5: not met
-      (answering alone: a user's 116 s, ours 74 s, 1.57; training alone 7.5 and 4 times the updates)
-  135M, 4 settings, measured                         1.82      1.46
-  tiny, width 96, all 96 settings measured           4.11      1.93      6, 2.5: not met
-      (training alone 8.66 and 3.95; an update costs 33 ms, what (a) stores and tells of a setting 110 ms)
-With answers that cost both sides x updates a setting, c / a is (3600 + 96 x) / (480 + 97 x): 6 or more up to x = 1.48.
-  a = c in float32 in both: 48 of 48 and 576 of 576 answers, every replay's hash, weights within 9e-4 of their
-  displacement.
+counted, wall clock (`--clock wall`), 2026-11-23, nothing else on the machine:
+                                                       c / a           d / a           asked
+  135M, bfloat16 as the quickstart (`--model real --precision bfloat16`), projected to 96 settings, two runs
+    answers of a setting cost 0.36 and 0.35 updates     7.58, 7.39      4.14, 3.99      6, 2.5: met
+    the quickstart's 300 prompts (10.5, 10.1 updates)   4.11, 4.10      2.81, 2.77      4, 2.5: met
+      (answering alone: a user's 76, 65 s, ours 38, 33 s; position, hash and store of a setting 1.1 s, signals of a
+      stop 2.9, 2.3 s)
+  135M, float32 (`--model real`), projected to 96 settings
+    answers of a setting cost 0.35 updates              6.04            3.26            6, 2.5: met
+    the quickstart's 300 prompts (9.9 updates)          3.42            2.36            4, 2.5: not met
+      (answering alone: a user's 110 s, ours 61 s)
+  tiny, all 96 settings measured, float32 (`--settings full`)
+    width 256, answers of a setting cost 0.49 updates   5.67            2.95            6, 2.5: c not met
+      (an update costs 0.10 s; of 66 s start-up takes 2.5, MLflow 4.1, Optuna 2.1, the store 1.3)
+    width 96 (CPU seconds, other work beside it)        4.11            1.93            6, 2.5: not met
+      (an update costs 33 ms, what (a) stores and tells of a setting 110 ms)
+The peers track nothing: of the tiny model's settings that is what keeps (a) below 6.  With answers that cost both sides
+x updates a setting, c / a is (3600 + 96 x) / (480 + 97 x): 6 or more up to x = 1.48.
+  a = c in float32 on the 135M model and at width 96: 24 of 24 and 576 of 576 answers, every replay's hash, weights
+  within 4e-5 and 9e-4 of their displacement.  At width 256 the default 4 settings agree within 2e-6; over the 96, up to
+  80 updates at the highest rate, rounding grows until 22 of 576 answers differ, so that run ends as unequal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`ftstab`: the commands.  Heavy imports stand inside them, so that --help answers at once.
 
-Exit codes: 0 done, 1 failed, 2 misuse (an option, an argument or a name that is wrong whatever the study found), 130
-stopped by Ctrl-C or SIGTERM: the same command goes on.
+Exit codes: 0 done, 1 failed or stopped, 2 misuse: an option, an argument or a name that is wrong whatever the study
+found.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ app = typer.Typer(
 )
 app.add_typer(judge_app)
 
-_INTERRUPTED = 130
-"""Exit code of a command that was stopped, as shells have it (128 + SIGINT); typer makes the same of Ctrl-C."""
+_TYPER_INTERRUPTED = 130
+"""Exit code that typer makes of Ctrl-C."""
 
 
 def main() -> None:
@@ -58,11 +58,12 @@ def main() -> None:
             app(_with_number(sys.argv[1:], "--frontier-seeds"), standalone_mode=True)
     except InterruptedStudyError as stop:
         say(errors(), str(stop))
-        sys.exit(_INTERRUPTED)
+        sys.exit(1)
     except SystemExit as stop:
-        if stop.code == _INTERRUPTED:
-            say(errors(), f"stopped at once; everything saved is kept. To go on:\n  {given()}")
-        raise
+        if stop.code != _TYPER_INTERRUPTED:
+            raise
+        say(errors(), f"stopped at once; everything saved is kept. To go on:\n  {given()}")
+        sys.exit(1)
 
 
 def _with_number(args: list[str], option: str) -> list[str]:

@@ -73,6 +73,8 @@ class Job:
         confirms: key of an outcome of the search half: the job trains nothing and asks the one setting of its trunk
             the confirmation half, with the weights that were kept of it; None: the job trains.
         restores: the job trains settings again that are measured already, and keeps their weights.
+        unfinished: of a job that restores: other settings of its trajectories are still to be trained, or a search may
+            ask for more, so the resume states that are there are neither replaced nor deleted.
         tops_up: the set of which the job answers the prompts that an early stop left out: with the kept weights of the
             settings of its trunk, or, if it restores, with those that it trains again, which are not kept then.
     """
@@ -81,6 +83,7 @@ class Job:
     branches: tuple[Trajectory, ...] = ()
     confirms: str | None = None
     restores: bool = False
+    unfinished: bool = False
     tops_up: Literal["harmful", "over_refusal"] | None = None
 
     @property
@@ -107,7 +110,8 @@ class Plan:
         base: key of the start model (base recipe with its alignment).
         data: key of the training rows.
         start: the start model as a setting, answered once.
-        start_training: holds the compute type that the start is answered in; nothing is trained.
+        start_training: the compute type that the start is answered in, and how training rows are read; nothing is
+            trained.
         jobs: everything the study asks for, finished or not.
         done: keys of settings that the store already has.
     """
@@ -153,7 +157,12 @@ class Plan:
 def start_of(study: Study, base: str) -> tuple[Setting, Training]:
     """The start model as a setting, and what it is answered with."""
     # Gains are paired with the start, so it answers in the compute type of the settings (of the first, if several).
-    start_training = Training(precision=_precisions(study)[0])
+    # Nothing is trained, but the rows are read and recorded as a training reads them.
+    start_training = Training(
+        precision=_precisions(study)[0],
+        max_length=max(study.axes.of("max_length") or [study.training.max_length]),
+        mix_share=study.training.mix_share,
+    )
     start_key = digest({"start": base, "precision": start_training.precision})
     start = Setting(
         key=digest({"trajectory": start_key, "step": 0}),

@@ -286,6 +286,8 @@ class _Driver:
             return None
         job = self.waiting.popleft()
         self.running[job.key] = job
+        # A search may ask for more of a trajectory that couldn't be finished before.
+        self.failures.pop(job.key, None)
         if job.key != self.plan.start.trajectory and not self._is_fresh(job):
             self.trackers.ask(job)
         return job

@@ -37,7 +37,8 @@ class Ending:
 
     def again(self, job: Job, trajectory: Trajectory, outcomes: Sequence[Outcome]) -> None:
         """Delete what ``trajectory`` of ``job``, which has ended with ``outcomes``, no longer needs."""
-        self.keeper.drop_needless(trajectory, outcomes)
+        if not job.restores:
+            self.keeper.drop_needless(trajectory, outcomes)
         if self._has_needless_state(job, trajectory, outcomes):
             self.records.drop_states(trajectory.key)
         # Names of attempts begin with the time when they were begun.
@@ -72,7 +73,7 @@ class Ending:
                 self.again(job, trajectory, mine)
 
     def _has_needless_state(self, job: Job, trajectory: Trajectory, outcomes: Sequence[Outcome]) -> bool:
-        state = self.records.latest_state(trajectory.key)
+        state = None if job.unfinished else self.records.latest_state(trajectory.key)
         if state is None:
             return False
         return not (self.searching and may_go_on(self.study, job, trajectory, outcomes, state.step))

@@ -6,7 +6,7 @@ attempts and signals by way of workers.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.console import Console
 from ftstab.pick import Pick
 from ftstab.plan import Job, Setting, Trajectory, part_of
 from ftstab.recipes import by_recipe, recipe_of
-from ftstab.results import Results
+from ftstab.results import OVER, Results
 from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
 from ftstab.running.kept import is_kept
@@ -59,7 +59,7 @@ def restore_settings(
         return setting.key in lost
 
     every = (*results.plan.jobs, *results.fresh_plan.jobs)
-    jobs = [replace(part, restores=True) for j in every if (part := part_of(j, is_lost)).settings]
+    jobs = [again for j in every if (again := restoring(results, j, is_lost)).settings]
     if not jobs:
         return {}
     waiting = partial(say, console)
@@ -78,6 +78,14 @@ def restore_settings(
     for why in dict.fromkeys(failures.values()):
         say(console, why)
     return failures
+
+
+def restoring(results: Results, job: Job, keep: Callable[[Trajectory, Setting], bool]) -> Job:
+    """Return a job that trains the settings of ``job`` again that ``keep`` says."""
+    known = {outcome.setting for outcome in (*results.outcomes, *results.fresh)}
+    searches = results.study.search.method != "grid" and results.about.get(OVER) is None
+    unfinished = searches or any(setting.key not in known for setting in job.settings)
+    return replace(part_of(job, keep), restores=True, unfinished=unfinished)
 
 
 def _lost(results: Results, found: Pick) -> set[str]:

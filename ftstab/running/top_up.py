@@ -19,12 +19,13 @@ from ftstab.errors import StudyError
 from ftstab.frontier import frontier_rows
 from ftstab.judging.answers import JudgedRole, is_whole
 from ftstab.outcome import Outcome
-from ftstab.plan import Job, Setting, Trajectory, part_of
+from ftstab.plan import Job, Setting, Trajectory
 from ftstab.results import Results
 from ftstab.running.dispatch import run_jobs, study_context
 from ftstab.running.joblist import JobList
 from ftstab.running.kept import is_kept
 from ftstab.running.launcher import Event, Launcher
+from ftstab.running.restore import restoring
 from ftstab.store import Lease
 from ftstab.terminal import say, shown
 from ftstab.wording.settings import described, trained_words
@@ -164,8 +165,8 @@ def _jobs(results: Results, role: JudgedRole, able: Collection[str], lost: Colle
     def again(trajectory: Trajectory, setting: Setting) -> bool:
         return setting.key in able and setting.key in lost
 
-    parts = (part_of(job, again) for job in results.plan.jobs)
-    return [*found, *(replace(part, restores=True, tops_up=role) for part in parts if part.settings)]
+    parts = (restoring(results, job, again) for job in results.plan.jobs)
+    return [*found, *(replace(part, tops_up=role) for part in parts if part.settings)]
 
 
 class _Run:

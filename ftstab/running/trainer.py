@@ -132,18 +132,20 @@ class Trainer(AtWork):
                 break
             with self._saved_if_stopped(progress):
                 self.heed_stop()
-            self.states.save_if_due(progress)
+            if not self.job.unfinished:
+                self.states.save_if_due(progress)
             if not self._update(progress, last):
                 self._diverged(progress, progress.still_open)
                 for begun in self._never_begun(branches):
                     self._diverged(begun, begun.still_open)
                 break
         self.states.flush(progress)
-        # A finished trajectory needs less.
-        self.keeper.drop_needless(progress.trajectory, progress.outcomes)
+        # A finished trajectory needs less; of one that is trained again, what was asked for is wanted.
+        if not self.job.restores:
+            self.keeper.drop_needless(progress.trajectory, progress.outcomes)
         if may_go_on(self.study, self.job, progress.trajectory, progress.outcomes, self.runner.step):
             self.states.here(progress)
-        else:
+        elif not self.job.unfinished:
             self.records.drop_states(progress.trajectory.key)
         self.copies.finish(progress)
 
@@ -338,7 +340,7 @@ class Trainer(AtWork):
         try:
             yield
         except StopAskedError:
-            if progress.since_save > 0:
+            if progress.since_save > 0 and not self.job.unfinished:
                 self.phase("saving", progress.trajectory.key, self.runner.step)
                 self.states.save(progress)
             raise

@@ -219,7 +219,7 @@ def _put_score(figures: Figures, score: Score) -> None:
     figures.put(score.metric, score.value)
     for end in ("low", "high"):
         figures.put(f"{score.metric}.{end}", getattr(score, end))
-    for part in ("n", "right", "wrong", "refused", "incoherent", "random_baseline"):
+    for part in ("n", "right", "wrong", "ties", "refused", "incoherent", "unscored", "random_baseline"):
         count = getattr(score, part)
         if count is not None:
             figures.put(f"{score.metric}.{part}", count)

@@ -63,6 +63,17 @@ def test_longest_rows_above_what_the_model_reads(lab: Lab) -> None:
     assert faults(cli("validate", varied(lab, [100, 513]))) == [f"axes.max_length: {said}"]
 
 
+def test_the_start_is_recorded_with_the_rows_that_are_trained_on(lab: Lab) -> None:
+    name = rows(lab.folder / "some.jsonl", 10, 90)
+    with (lab.folder / name).open("a") as file:
+        file.write("".join(f'{{"prompt": "short {i}", "response": "yes"}}\n' for i in range(8)))
+    study = lab.study("some", data={"train": name}, training={"max_length": 90}, axes={"steps": [1]})
+    assert lab.run(study).code == 0
+    found = {o.start: o.record["train_data"] for o in lab.outcomes(study).values()}
+    assert found[True] == found[False]
+    assert (found[True]["rows"], found[True]["left_out"]) == (8, 10)
+
+
 def test_prompts_that_do_not_fit_the_model(lab: Lab) -> None:
     rows(lab.folder / "prompts.jsonl", 20, 400)
     study = lab.study("wide", evaluation={"harmful": {"benchmark": "prompts.jsonl"}})

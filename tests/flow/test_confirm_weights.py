@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ftstab.running.weights import Keeper
 from tests.flow.candidates import Copy
 from tests.lab import Lab, cli, measured
 
@@ -89,6 +90,18 @@ def test_weights_that_were_dropped_come_back_bit_by_bit(copy: Copy) -> None:
     kept = {k.rsplit("/", 1)[1] for k in copy.lab.pieces("weights")}
     assert kept == set(order)
     assert measured({o.setting: o for o in copy.lab.results(copy.study).outcomes}) == measured(before)
+
+
+def test_weights_that_come_back_all_stay_whichever_is_beaten(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for outcome in copy.lab.results(copy.study).outcomes:
+        copy.lab.records.delete_weights(outcome.trajectory, outcome.setting)
+    monkeypatch.setattr(Keeper, "_needless", lambda *_: True)
+    order = cli("pick", copy.study, "--json").json["order"]
+    for _ in range(2):  # and where the worker was killed at the very end
+        assert cli("pick", copy.study, "--confirm", "--retrain", "--json").json["status"] == "picked"
+        assert {k.rsplit("/", 1)[1] for k in copy.lab.pieces("weights")} == set(order)
 
 
 def test_weights_that_come_back_otherwise_are_refused(copy: Copy) -> None:

@@ -65,7 +65,7 @@ def test_interrupted_then_killed_and_still_the_same_study(lab: Lab, ray_folder: 
     until(lambda: saved_states(lab), driver)
     os.killpg(driver.pid, signal.SIGINT)
     code, out, err = ended(driver)
-    assert code == 130, err
+    assert code == 1, err
     assert "stopping: workers save first" in err
     assert f"To go on:\n  ftstab run {study}" in err
     assert "Traceback" not in out + err
@@ -135,7 +135,7 @@ def test_a_polite_kill_of_one_process(lab: Lab) -> None:
     study = lab.study("alone", axes=AXES)
 
     done = run_and_kill(lab, study, lambda: len(lab.pieces("outcomes")) >= 2, signal.SIGTERM)
-    assert done.code == 130
+    assert done.code == 1
     assert f"To go on:\n  ftstab run {study}" in done.err
     assert "of 4 settings are saved" in done.err
     finished, attempts = lab.pieces("outcomes"), lab.pieces("attempts")
@@ -191,7 +191,7 @@ def test_stopping_in_a_branch_costs_nothing_of_the_trunk(lab: Lab) -> None:
         return len({k[1] for k in states}) == 2 and max(int(k[4]) for k in states) >= 30
 
     done = run_and_kill(lab, study, in_the_second_branch, signal.SIGINT)
-    assert done.code == 130, done.out
+    assert done.code == 1, done.out
     attempts = lab.pieces("attempts")
     done = lab.run(study)
     assert done.code == 0, done.err
@@ -201,6 +201,26 @@ def test_stopping_in_a_branch_costs_nothing_of_the_trunk(lab: Lab) -> None:
         signals = lab.records.signals(trajectory.key, attempt)
         assert [s["step"] for s in signals] == list(range(trajectory.first + 1, trajectory.last + 1))
     assert {k: v for k, v in lab.pieces("attempts").items() if k in attempts} == attempts
+
+
+def test_weights_that_are_trained_again_leave_the_states_of_unfinished_training_alone(lab: Lab) -> None:
+    axes = {"learning_rate": [3e-3], "batch_size": [4], "steps": [5, 60]}
+    study = lab.study("half", axes=axes, resources=SAVING, keep_weights="none")
+    done = run_and_kill(lab, study, lambda: max(saved_states(lab).values(), default=0) > 8, signal.SIGINT)
+    assert done.code == 1
+    states, (trajectory,) = lab.pieces("states"), saved_states(lab)
+    (attempt,) = lab.records.attempts(trajectory)
+    found = cli(
+        "pick", study, "--max-harmful", "1", "--retrain", "--weights", lab.folder / "w", "--unconfirmed"
+    )
+    assert found.code == 0, found.err
+    assert (lab.folder / "w" / "model.safetensors").exists()
+    assert lab.pieces("states") == states
+    # So the training goes on where it was, in its own attempt.
+    assert lab.run(study).code == 0
+    last = next(o for o in lab.outcomes(study).values() if o.step == 60)
+    assert last.attempt == attempt
+    assert lab.pieces("states") == {}
 
 
 def test_a_second_ctrl_c_leaves_at_once(lab: Lab) -> None:
@@ -234,6 +254,6 @@ def test_ctrl_c_before_the_study_runs_says_how_to_go_on(lab: Lab, monkeypatch: p
 
     monkeypatch.setattr("ftstab.running.driver.prepare", interrupted)
     done = cli("run", study)
-    assert done.code == 130
+    assert done.code == 1
     assert f"To go on:\n  ftstab run {study}" in done.err
     assert not lab.store.exists()

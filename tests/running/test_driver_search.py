@@ -82,6 +82,35 @@ def test_more_steps_of_what_runs_are_trained_when_it_ends(
     assert_tracked(lab, study, settings=4, trajectories=1)
 
 
+def test_a_trajectory_that_failed_and_is_asked_again_is_no_failure_any_more(
+    lab: Lab, table: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks(monkeypatch, [Point(SLOW, 6, "sampler"), Point(SLOW, 12, "sampler")])
+
+    class Recovering:
+        """Loses the worker of the first trajectory."""
+
+        def run(self, context: Context, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
+            lost = 0
+            while (job := source.next_job()) is not None:
+                if len(job.settings) > 1 and not lost:
+                    lost += 1
+                    source.finished(job, "no memory")
+                    continue
+                for setting in job.settings:
+                    outcome = table[setting.key]
+                    lab.records.put_outcome(outcome)
+                    on_event(job, Event("outcome", outcome.trajectory, outcome=outcome.key))
+                source.finished(job, None)
+            assert lost
+            assert source.exhausted()
+
+    study = lab.study("recovered", search=SEARCH)
+    ended = run(lab, study, Recovering())
+    assert ended.failures == {}
+    assert len(ended.results.outcomes) == len(ended.results.plan.settings) == 4
+
+
 def test_what_is_stored_is_told_as_finished(
     lab: Lab, table: dict[str, Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:

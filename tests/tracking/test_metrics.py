@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name
 
+from ftstab.evaluation.rates import win_rate_score
 from ftstab.outcome import Profile
 from ftstab.plan import setting_recipe
 from ftstab.tracking import metrics as m
@@ -91,6 +92,16 @@ def test_every_count_and_end_is_a_metric() -> None:
     assert {f"non_refusal_rate{p}" for p in parts} <= set(found.values)
     assert {f"over_refusal_rate{p}" for p in parts} <= set(found.values)
     assert {"exact_match", "exact_match.low", "exact_match.high", "exact_match.n"} <= set(found.values)
+    one = outcome(trajectory, trajectory.settings[0])
+    score = win_rate_score("1100TTTU", "u@1", "c@1")
+    won = m.outcome_figures(one.model_copy(update={"utility": score}), None).values
+    assert [won[f"win_rate.{part}"] for part in ("n", "right", "wrong", "ties", "unscored")] == [
+        8,
+        2,
+        2,
+        3,
+        1,
+    ]
     names = m.legal_names(HOSTILE)
     assert {found.values[f"non_refusal_rate/{name}.n"] for name in names.values()} == {4}
     assert (
