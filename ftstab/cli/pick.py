@@ -9,12 +9,15 @@ from typing import Any
 from rich.console import Console
 
 from ftstab.card import check_new, check_recipe, renew_recipe, write_recipe, write_weights
+from ftstab.cli.command_line import errors
 from ftstab.confirm import ERROR_RATE, check_error_rate
 from ftstab.errors import FtstabError, MisuseError
 from ftstab.extent import extent
 from ftstab.pick import check_limit
 from ftstab.results import Results, planned_elsewhere
 from ftstab.selection import Selection, pick_command, select
+from ftstab.store import Lease
+from ftstab.terminal import say
 from ftstab.wording.settings import AVERAGES
 
 LEGEND = (
@@ -230,6 +233,8 @@ def _weights(results: Results, chosen: Selection, drop: bool) -> Weights:
                 else:
                     kept.append((trajectory.key, setting))
     if drop:
-        for key, setting in kept:
-            results.records.delete_weights(key, setting)
+        # Not while a worker trains or asks these very settings.
+        with Lease(results.records.store, results.study.study, say=lambda text: say(errors(), text)):
+            for key, setting in kept:
+                results.records.delete_weights(key, setting)
     return Weights(tuple(sorted(kept)), shared, drop)

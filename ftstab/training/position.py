@@ -12,6 +12,7 @@ weights are exact.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -90,8 +91,9 @@ class Snapshots:
         drawn = next((_drawn_by(k.device) for k in self._sketches.values()), 0)
         return kept | {"snapshots": torch.tensor(self.complete), "snapshots_drawn_by": torch.tensor(drawn)}
 
-    def load(self, state: dict[str, Tensor], device: Any) -> None:
-        """Put back what `state` gave; a state of an earlier version has nothing.
+    def load(self, state: dict[str, Tensor], device: Any, read: Collection[int] = ()) -> None:
+        """Put back what `state` gave; a state of an earlier version has nothing, and one of another grid may lack
+        steps of those that were ``read`` so far.
 
         CPU and GPU, and GPUs of different size, draw other signs, so that sketches of one say nothing on the other.
         """
@@ -100,6 +102,7 @@ class Snapshots:
         if names and int(state.get("snapshots_drawn_by", 0)) != _drawn_by(torch.device(device)):
             self.complete, names = False, []
         self._sketches = {int(name.split("/")[1]): state[name].to(device) for name in names}
+        self.complete = self.complete and self._sketches.keys() >= set(read)
 
 
 def _drawn_by(device: torch.device) -> int:

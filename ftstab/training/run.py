@@ -270,7 +270,7 @@ class Run:
         self._above = int(counters["above"])
         self._spike.window.clear()
         self._spike.window.extend(counters["window"].tolist())
-        self._snapshots.load(counters, self.device)
+        self._snapshots.load(counters, self.device, [n for n in self._signals_at if 0 < n <= self.step])
         self.diverged = None
         self.weights.sync()
 

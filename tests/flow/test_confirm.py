@@ -5,6 +5,7 @@ The real thing: weights from the store, asked by the engine of the sweep.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ftstab.results import find_study
 from ftstab.running.answering import weights_hash
 from ftstab.running.launcher import Context, Event, JobSource
 from ftstab.running.worker import run_job
+from ftstab.store import Lease
 from tests.flow.candidates import NO_HARM, UNSEEN, Copy
 from tests.lab import Finished, cli, measured
 
@@ -192,6 +194,11 @@ def test_what_is_picked_is_handed_over_with_its_card(copy: Copy, tmp_path: Path)
     # Nothing is dropped unless that is asked for, and then all but what is picked.
     kept = copy.lab.pieces("weights")
     assert "kept: the weights of" in done.out
+    with Lease(copy.lab.records.store, "small"):
+        refused = cli("pick", copy.study, "--drop-weights")
+    assert refused.code == 1
+    assert f"is being run by process {os.getpid()}" in refused.err
+    assert copy.lab.pieces("weights") == kept
     dropped = cli("pick", copy.study, "--drop-weights", "--json").json
     assert dropped["weights"]["dropped"]
     left = {k.rsplit("/", 1)[1] for k in copy.lab.pieces("weights")}

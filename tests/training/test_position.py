@@ -91,6 +91,15 @@ def test_a_state_without_sketches_names_no_nearest_snapshot(tiny_model: Path) ->
     assert set(found) == {"rho", "distance_from_start"}
 
 
+def test_a_state_of_another_grid_names_no_nearest_snapshot(tiny_model: Path, tmp_path: Path) -> None:
+    chosen = trajectory(10, batch_size=2)
+    train(make_run(tiny_model, chosen, AVERAGES, signals_at=frozenset({5, 10})), 7).save(tmp_path)
+    for steps, complete in (({5, 9}, True), ({0, 5, 9}, True), ({3, 5, 9}, False)):
+        run = make_run(tiny_model, chosen, AVERAGES, signals_at=frozenset(steps))
+        run.load(tmp_path)
+        assert ("nearest_snapshot" in train(run, 9).position(ema(0.9), 1.0)) is complete
+
+
 def test_taking_a_snapshot_draws_nothing_from_the_global_generator(tiny_model: Path) -> None:
     run = make_run(tiny_model, trajectory(1))
     before = torch.get_rng_state()
