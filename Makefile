@@ -27,7 +27,7 @@ demo: $(VENV)/.run
 	$(BIN)/ftstab run sweeps/quickstart.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -78,7 +78,7 @@ def test_fresh_seeds_that_come_later_are_a_look_of_their_own(copy: Copy) -> None
     assert cli("report", copy.study, "--out", page).code == 0
     text = page.read_text(encoding="utf-8")
     assert f"<li>Holds for these weights; {told}</li>" in text
-    assert "--confirm` asks this half of 1 fresh seed of this recipe" in text
+    assert "--confirm</code> asks this half of 1 fresh seed of this recipe" in text
     assert text.count(">fresh seed</td>") == 1
     found = cli("frontier", copy.study, "--json").json
     (recipe,) = found["fresh"]
