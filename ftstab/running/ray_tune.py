@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,14 @@ class RayLauncher:
             {"cpu": r.cpus_per_trajectory, "gpu": r.gpus_per_trajectory},
         )
         self.state.mkdir(parents=True, exist_ok=True)
-        events = Events(source, on_event)
+        searcher = StudySearcher(source)
+        events = Events(source, on_event, searcher, r.max_retries)
         # It logs a traceback for every failure, also for those that are tried again; the driver says what matters.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=StudySearcher(source),
+                search_alg=searcher,
                 num_samples=-1,
                 max_concurrent_trials=self.workers(ray.cluster_resources()),
                 # A worker keeps its process, not its model: every job loads its own.
@@ -162,20 +164,31 @@ def _train(config: dict[str, Any], context: Context) -> None:
 
 
 class StudySearcher(Searcher):
-    """A Ray Tune searcher that asks a job source; the search itself lives there."""
+    """A Ray Tune searcher that asks a job source; the search itself lives there.
+
+    Attributes:
+        out: how many jobs trials have, or will have again.
+        again: jobs whose trial ended before it had begun.
+    """
 
     def __init__(self, source: JobSource) -> None:
         super().__init__()
         self.source: JobSource | None = source
+        self.out = 0
+        self.again: deque[Job] = deque()
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next job as a trial's configuration; None while there is none."""
         assert self.source is not None
+        if self.again:
+            return {"job": self.again.popleft()}
         job = self.source.next_job()
         if job is not None:
+            self.out += 1
             return {"job": job}
         finished: str = Searcher.FINISHED
-        return finished if self.source.exhausted() else None
+        # Once it has heard this, Tune asks no more, and a job that is out may have to be given out again.
+        return finished if self.source.exhausted() and not self.out else None
 
     def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
         """Nothing to set: the source knows the objectives."""
@@ -202,9 +215,17 @@ class Events(tune.Callback):
         error: what was raised on hearing it, of which Tune would leave the text of a traceback.
     """
 
-    def __init__(self, source: JobSource, on_event: Callable[[Job, Event], None]) -> None:
-        self.source, self.on_event = source, on_event
+    def __init__(
+        self,
+        source: JobSource,
+        on_event: Callable[[Job, Event], None],
+        searcher: StudySearcher,
+        retries: int,
+    ) -> None:
+        """``searcher`` gives jobs out again, each as often as ``retries`` at most."""
+        self.source, self.on_event, self.searcher, self.retries = source, on_event, searcher, retries
         self.error: FtstabError | None = None
+        self.given_again: Counter[str] = Counter()
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
@@ -214,17 +235,32 @@ class Events(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A job came to its end."""
-        self._pass_on(self.source.finished, trial.config["job"], None)
+        self._finished(trial.config["job"], None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """A worker was lost; Tune has said ERROR once the retries are used up."""
-        if trial.status == "ERROR":
-            self._pass_on(self.source.finished, trial.config["job"], _why(trial))
+        """A worker was lost, and Tune doesn't try again: the retries are used up, or the worker was lost before the
+        trial had begun, which isn't the job's fault."""
+        if trial.status != "ERROR":
+            return
+        job = trial.config["job"]
+        if trial.should_recover() and self.given_again[job.key] < self.retries:
+            self.given_again[job.key] += 1
+            self.searcher.again.append(job)
+            self._lost(trial)
+        else:
+            self._finished(job, _why(trial))
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker was lost, and Tune tries again."""
+        self._lost(trial)
+
+    def _lost(self, trial: Any) -> None:
         job = trial.config["job"]
         self._pass_on(self.on_event, job, Event("lost", job.key, message=_why(trial)))
+
+    def _finished(self, job: Job, failure: str | None) -> None:
+        self.searcher.out -= 1
+        self._pass_on(self.source.finished, job, failure)
 
     def _pass_on(self, tell: Callable[..., None], job: Job, what: Any) -> None:
         try:
