@@ -27,7 +27,7 @@ demo: $(VENV)/.run
 	$(BIN)/ftstab run sweeps/quickstart.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

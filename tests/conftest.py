@@ -28,11 +28,6 @@ def public_data() -> Path:
     return Path(folder)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that take minutes go first: one process would be left with them while the other is through."""
-    items.sort(key=lambda item: item.get_closest_marker("real") is None)
-
-
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
     """Say in one number how much wasn't tested for want of public data, below the skips, which have a line a place."""

@@ -63,14 +63,14 @@ def labels(lab: Lab, outcome: Outcome, role: str) -> set[str]:
 
 
 def test_a_model_that_judges_harm_works_in_the_loop(lab: Lab, classifier_model: Path) -> None:
-    study = harm_study(lab, classifier_model, "harm")
+    study, others = harm_study(lab, classifier_model, "harm"), set(_running)
     done = lab.run(study)
     assert done.code == 0, done.err
     check(lab, study)
     assert "harmful" in done.out
     assert "limit on harm" in done.out
     assert REFUSAL not in done.out
-    (process,) = _running.values()
+    (process,) = (process for judge, process in _running.items() if judge not in others)
     assert psutil.Process(process.pid).ppid() == psutil.Process().pid
 
 
