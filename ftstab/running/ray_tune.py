@@ -26,6 +26,8 @@ from ftstab.spec import Resources
 OBJECT_STORE_BYTES = 160 * 2**20
 """Messages carry keys, so a small object store does; it is memory that the machine doesn't get back."""
 SECONDS_BETWEEN_UPDATES = 1.0
+NEVER_RAN = "The actor never ran"
+"""How Ray's last line begins where a worker couldn't be started; the line before has the reason."""
 
 
 class RayLauncher:
@@ -277,4 +279,6 @@ def _why(trial: Any) -> str:
     """The last line of what killed a trial, from the file that Tune has written by now."""
     lines = [line.strip() for line in Path(trial.error_file).read_text().splitlines() if line.strip()]
     said = lines[-1] if lines else "its worker was lost"
+    if said.startswith(NEVER_RAN) and len(lines) > 1:
+        said = f"{lines[-2]} {said}"  # that alone doesn't say why
     return re.sub(r"^ftstab\.errors\.\w+: ", "", said).partition(" Some common causes")[0]

@@ -204,7 +204,7 @@ def _best(values: Sequence[float], direction: str, top: float) -> int:
 def _ped_anova(
     trials: Sequence[_Trial], space: dict[str, Any], direction: str, top: float
 ) -> dict[str, float]:
-    """Importances by axis, which sum to 1, from a study in memory."""
+    """Importances by axis, largest first, which sum to 1, from a study in memory."""
     import optuna
     from optuna.exceptions import ExperimentalWarning
 
@@ -217,7 +217,9 @@ def _ped_anova(
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=top)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     optuna.logging.set_verbosity(verbosity)
-    return {name: float(value) for name, value in found.items()}
+    # What is equally important comes by name, not in the order that Optuna's sets happen to have.
+    ordered = sorted(found.items(), key=lambda item: (-round(item[1], 9), item[0]))
+    return {name: float(value) for name, value in ordered}
 
 
 def _trial(params: dict[str, Any], space: dict[str, Any], value: float) -> optuna.trial.FrozenTrial:

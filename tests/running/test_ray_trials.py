@@ -14,7 +14,9 @@ from ftstab.running.launcher import Event
 from ftstab.running.ray_tune import Events, StudySearcher
 from tests.plan.material import plan
 
-LOST = "The actor never ran - it was cancelled before it started running."
+REASON = "Worker startup failed."
+LOST = f"{REASON} The actor never ran - it was cancelled before it started running."
+"""What is said of the last two lines of an error."""
 
 
 @dataclass
@@ -54,7 +56,7 @@ def made(tmp_path: Path) -> Callable[..., tuple[Source, StudySearcher, Events, l
         searcher = StudySearcher(source)
         events = Events(source, lambda _job, event: said.append(event), searcher, retries)
         file = tmp_path / "error.txt"
-        file.write_text(f"Traceback ...\n{LOST}\n")
+        file.write_text("Traceback ...\n" + LOST.replace(f"{REASON} ", f"{REASON}\n") + "\n")
         return source, searcher, events, said, file
 
     return make
