@@ -1,4 +1,4 @@
-"""The arms of bench_sharing.py, and whether they agree."""
+"""The arms of bench_sharing.py; whether they agree is told by bench_agreement.py."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ SHAPES: dict[tuple[str, str], dict[str, Any]] = {
 }
 FULL: dict[str, Any] = {"batch_size": [4, 16], "steps": [10, 20, 40, 80], "ema_decay": [0, 0.5, 0.9, 0.98]}
 RATES = {"tiny": [3e-4, 1e-3, 3e-3], "real": [1e-5, 3e-5, 1e-4]}
-TOLERANCE = 2e-3
-"""Largest |difference| / |displacement from the start| of weights that count as equal in float32.  AdamW divides by
-the root of a second moment, so a gradient that is all rounding moves as far as any other."""
 
 
 def make_study(args: Any, folder: Path, scratch: Path, axes: Mapping[str, Any] | None = None) -> Any:
@@ -203,78 +200,6 @@ def median(arm: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return found | {"parts": {n: statistics.median(r["parts"].get(n, 0.0) for r in runs) for n in names}}
 
 
-def compare_unshared(shared: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Whether (b) has the weights, marks and losses of (a), bit for bit."""
-    ours = {o.setting: o for o in shared["results"].outcomes}
-    theirs = {o.setting: o for r in runs for o in r["results"].outcomes}
-    differ = [
-        key
-        for key, o in ours.items()
-        if key not in theirs
-        or o.record["weights_sha256"] != theirs[key].record["weights_sha256"]
-        or (o.marks, o.losses) != (theirs[key].marks, theirs[key].losses)
-    ]
-    return {
-        "check": "a = b, weights_sha256, marks and losses, bit for bit",
-        "settings": len(ours),
-        "differ": len(differ),
-        "equal": not differ and len(theirs) == len(ours),
-    }
-
-
-def compare_weights(
-    bench: Bench, shared: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """How far weights, answers and losses of (c) are from ours, over all settings.
-
-    Ours are trained once more for it, because (a) keeps no weights; their hashes must be those of (a).
-    """
-    import torch
-    from safetensors.torch import load_file
-
-    from ftstab.running.answering import weights_hash
-
-    results, theirs = shared["results"], {_key(r["asked"]): r for r in runs}
-    outcomes = {o.setting: o for o in results.outcomes}
-    questions = asked_of(bench.study, bench.folder)[2]
-    largest = relative = loss = 0.0
-    hashes = texts = same = 0
-    for trajectory in results.plan.trajectories:
-        run = replay(bench, trajectory)
-        start = [p.detach().clone() for p in run.model.parameters()]
-        for setting in trajectory.settings:
-            while run.step < setting.step:
-                run.update()
-            t, outcome = trajectory.training, outcomes[setting.key]
-            their = theirs[t.learning_rate, t.batch_size, setting.profile.value or 0.0, setting.step]
-            kept = load_file(Path(their["asked"]["keep"]) / f"{setting.step}.safetensors")
-            with run.installed(setting.profile, 1.0), torch.no_grad():
-                named = dict(run.model.named_parameters())
-                hashes += weights_hash(named) == outcome.record["weights_sha256"]
-                apart = [named[name] - kept[name] for name in named]
-                moved = [p - s for p, s in zip(named.values(), start, strict=True)]
-            largest = max(largest, *(float(x.abs().max()) for x in apart))
-            relative = max(relative, _norm(apart) / _norm(moved))
-            answers = their["answers"][setting.step]
-            loss = max(loss, *(abs(x - y) for x, y in zip(outcome.losses, answers["losses"], strict=True)))
-            for role, q in questions.sets.items():
-                stored = results.records.responses(trajectory.key, q.responses_key(setting.key))
-                ours = dict(zip(q.plan.order, (row["response"] for row in stored[0]), strict=True))
-                pairs = list(zip((ours[i] for i in sorted(ours)), answers["texts"][role], strict=True))
-                texts, same = texts + len(pairs), same + sum(x == y for x, y in pairs)
-    exact = bench.study.training.precision == "float32"
-    return {
-        "check": f"a = c in {bench.study.training.precision}" + ("" if exact else " (not judged)"),
-        "settings": len(outcomes),
-        "largest difference of a weight": largest,
-        "|difference| / |displacement|, largest": relative,
-        "largest difference of a row's loss": loss,
-        "answers equal": f"{same} of {texts}",
-        "replays with the hash of a": f"{hashes} of {len(outcomes)}",
-        "equal": (relative <= TOLERANCE or not exact) and hashes == len(outcomes) == len(theirs),
-    }
-
-
 def replay(bench: Bench, trajectory: Any) -> Any:
     """``trajectory`` about to be trained once more."""
     from ftstab.data.rows import read_rows
@@ -286,11 +211,3 @@ def replay(bench: Bench, trajectory: Any) -> Any:
     rows = chat.encode_all(data, bench.study.training.max_length, "data.train")
     profiles = list(dict.fromkeys(s.profile for s in trajectory.settings))
     return Run(load_model(bench.folder), rows, data.hash, trajectory, profiles, chat.pad_id)
-
-
-def _key(asked: Mapping[str, Any]) -> tuple[float, int, float, int]:
-    return asked["learning_rate"], asked["batch_size"], asked["decay"], asked["steps"][0]
-
-
-def _norm(tensors: Sequence[Any]) -> float:
-    return float(sum(float(t.double().square().sum()) for t in tensors) ** 0.5)

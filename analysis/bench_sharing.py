@@ -46,7 +46,8 @@ from pathlib import Path
 from typing import Any
 
 import bench_parts as parts
-from bench_arms import Bench, compare_unshared, compare_weights, make_study, median, peer_runs, task_of, total
+from bench_agreement import compare_unshared, compare_weights
+from bench_arms import Bench, make_study, median, peer_runs, task_of, total
 
 GOALS = {"few": 6.0, "quickstart": 4.0, "d": 2.5}
 

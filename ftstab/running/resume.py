@@ -8,7 +8,8 @@ from __future__ import annotations
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,24 @@ class States:
             for name in state.piece.names:
                 (folder / name).symlink_to(state.piece.path(name))
             self._runner.load(folder)
+
+    @contextmanager
+    def left_for_a_while(self, progress: Progress, stored: bool) -> Iterator[None]:
+        """Context after which the training is where it was before, from the store or, unless ``stored``, from a folder
+        that is gone afterwards.
+
+        Raises:
+            StoreError: the state can't be written to the store.
+        """
+        if stored:
+            state = self.here(progress)
+            yield
+            self.load(state)
+        else:
+            with tempfile.TemporaryDirectory(prefix="ftstab-state-") as folder:
+                self._runner.save(Path(folder))
+                yield
+                self._runner.load(Path(folder))
 
     def here(self, progress: Progress) -> State:
         """The resume state of this very step, saved unless it is there."""

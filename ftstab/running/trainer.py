@@ -163,13 +163,13 @@ class Trainer(AtWork):
 
     def _branch(self, trunk: Progress, branch: Trajectory) -> None:
         """Leave the trunk for a branch, and come back to where the trunk was."""
-        # In the store and not beside it, so that whatever ends the branch early costs nothing of the trunk.
-        here = self.states.here(trunk)
-        self.runner.follow(branch)
-        begun = self._begin(branch)
-        self._go_on_from_state(begun, None)
-        self._through(begun, [])
-        self.states.load(here)
+        # In the store, so that whatever ends the branch early costs nothing of the trunk; but not in the place of the
+        # state that unfinished training goes on from.
+        with self.states.left_for_a_while(trunk, stored=not self.job.unfinished):
+            self.runner.follow(branch)
+            begun = self._begin(branch)
+            self._go_on_from_state(begun, None)
+            self._through(begun, [])
         self.runner.follow(trunk.trajectory)
 
     def _read_off(self, progress: Progress) -> bool:

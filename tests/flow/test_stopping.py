@@ -203,8 +203,11 @@ def test_stopping_in_a_branch_costs_nothing_of_the_trunk(lab: Lab) -> None:
     assert {k: v for k, v in lab.pieces("attempts").items() if k in attempts} == attempts
 
 
-def test_weights_that_are_trained_again_leave_the_states_of_unfinished_training_alone(lab: Lab) -> None:
-    axes = {"learning_rate": [3e-3], "batch_size": [4], "steps": [5, 60]}
+@pytest.mark.parametrize("schedule", ["constant", "warmup_stable_decay"])
+def test_weights_that_are_trained_again_leave_the_states_of_unfinished_training_alone(
+    lab: Lab, schedule: str
+) -> None:
+    axes = {"schedule": [schedule], "learning_rate": [3e-3], "batch_size": [4], "steps": [5, 60]}
     study = lab.study("half", axes=axes, resources=SAVING, keep_weights="none")
     done = run_and_kill(lab, study, lambda: max(saved_states(lab).values(), default=0) > 8, signal.SIGINT)
     assert done.code == 1
@@ -218,8 +221,10 @@ def test_weights_that_are_trained_again_leave_the_states_of_unfinished_training_
     assert lab.pieces("states") == states
     # So the training goes on where it was, in its own attempt.
     assert lab.run(study).code == 0
-    last = next(o for o in lab.outcomes(study).values() if o.step == 60)
-    assert last.attempt == attempt
+    trunk = next(t for t in lab.results(study).plan.trajectories if t.key == trajectory)
+    signals = lab.records.signals(trajectory, attempt)
+    assert [s["step"] for s in signals] == list(range(1, trunk.last + 1))
+    assert 60 in {o.step for o in lab.outcomes(study).values()}
     assert lab.pieces("states") == {}
 
 
