@@ -7,9 +7,9 @@ is that same work, and counts once.)  Goal: below 5 % of the wall clock.
 
     python analysis/bench_overhead.py studies/quickstart
 
-On two cores of an AMD EPYC with avx512_bf16, 2026-11-23, the quickstart: 842 s of wall clock with two workers, of which
-57 s were start-up; answering 59 %, training 28 %, swapping weights 2.0 %, saving 1.6 %, store 0.8 %, a worker with
-nothing left to do 0.7 %, MLflow and Optuna 0.4 %; overhead after start-up, at most, 1.5 %: met.
+On two cores of an AMD EPYC with avx512_bf16, 2026-11-23, the quickstart: 881 s of wall clock with two workers, of which
+68 s were start-up; answering 58 %, training 27 %, swapping weights 2.1 %, saving 1.8 %, store 1.0 %, MLflow and Optuna
+0.3 %, a worker with nothing left to do 0.2 %; overhead after start-up, at most, 1.6 %: met.
 """
 
 from __future__ import annotations
