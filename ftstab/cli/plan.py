@@ -31,7 +31,14 @@ from ftstab.results import (
     recorded,
 )
 from ftstab.running.environment import free_memory
-from ftstab.running.remarks import arm_remarks, asked_place, out_of_reach_remarks, sample_remarks
+from ftstab.running.remarks import (
+    arm_remarks,
+    asked_place,
+    out_of_reach_remarks,
+    sample_remarks,
+    schedule_remarks,
+)
+from ftstab.running.sources import check_sources
 from ftstab.search import expected_points
 from ftstab.spec import Study
 from ftstab.store import Records, open_store, store_root
@@ -46,6 +53,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
     data, base, assumed = None, "unknown", []
     learned: dict[str, RowSet] = {}
     with local_only():
+        check_sources(study, base_dir, absent=True)
         try:
             data = read_training(study.data, base_dir)
             base = start_key(study.base, base_dir)
@@ -97,6 +105,7 @@ def plan_report(study: Study, base_dir: Path) -> dict[str, Any]:
                 study, {role: asked.by_set[role] for role in asked.confirmable}, asked.confirmable
             )
         ],
+        "schedules_cut_short": schedule_remarks(study),
         "arms_without_verdict": arm_remarks(study),
         "choice_rows_per_setting": asked.choice_rows,
         "held_out_rows_per_setting": asked.held_out_rows,

@@ -178,6 +178,7 @@ def plan_text(report: dict[str, Any]) -> str:
     if report["refused"] is not None:
         lines.append(f"note: {refusal_text(report['refused'])}")
     lines += [f"note: {what}" for what in left_out_remarks(report["left_out_rows"])]
+    lines += [f"note: {what}" for what in report["schedules_cut_short"]]
     lines += [f"note: {what}" for what in report["small_sets"]]
     lines += [f"note: {what}" for what in report["limits_out_of_reach"]]
     lines += [f"note: {what}" for what in report["arms_without_verdict"]]

@@ -16,16 +16,23 @@ from ftstab.fresh_rows import fresh_recipes
 from ftstab.frontier import frontier_rows, start_row
 from ftstab.judging.study import correction
 from ftstab.looks import look_words, looks
+from ftstab.report.figures import Named
 from ftstab.report.page import write_report
 from ftstab.results import Results
 from ftstab.scorable import none_read_text
-from ftstab.selection import select
+from ftstab.selection import Status, select
 from ftstab.stability import stability_of
 from ftstab.terminal import say
 from ftstab.unfinished import unfinished
 from ftstab.wording.caveats import start_text, unrefused_text
 from ftstab.wording.limits import no_candidate_text
 from ftstab.wording.numbers import percent
+
+_CALLED: dict[Status, str] = {
+    "picked": "picked",
+    "candidate": "candidate, not yet confirmed",
+    "not confirmed": "candidate, not upheld by the confirmation half",
+}
 
 
 def make_report(results: Results, path: Path, command: str) -> Path:
@@ -48,6 +55,7 @@ def make_report(results: Results, path: Path, command: str) -> Path:
     statements = [text for text in told if text is not None]
     limit, looked = pick_limit(study), looks(results.records, study.study)
     able = any(row.has_numbers for row in rows)
+    chosen = None
     if limit is not None and able:
         chosen = select(results, limit)
         statements += filter(None, (chosen.text, chosen.advice))
@@ -80,6 +88,7 @@ def make_report(results: Results, path: Path, command: str) -> Path:
         results.searched(rows),
         missing,
         fresh_recipes(rows, results.outcomes, results.fresh, start, study),
+        None if chosen is None or chosen.row is None else Named(chosen.row.key, _CALLED[chosen.status]),
     )
     try:
         write_report(rows, results.outcomes, start, study, signals, path, statements, made_with, *parts)

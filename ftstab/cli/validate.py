@@ -14,13 +14,13 @@ from typing import TypeVar
 
 from ftstab.changes import refusal, refusal_text
 from ftstab.cli.crew import find_crew
-from ftstab.data.rows import RowSet, read_rows
+from ftstab.data.rows import RowSet
 from ftstab.data.split import Split, split_sets
 from ftstab.data.training import TrainingData, check_mix
 from ftstab.errors import FtstabError
 from ftstab.evaluation.judges import get_judge
 from ftstab.evaluation.judges.roles import role_judges
-from ftstab.evaluation.questions import Half, make_questions, read_tasks
+from ftstab.evaluation.questions import Half, make_questions
 from ftstab.models.chat import Chat
 from ftstab.models.load import load_chat
 from ftstab.models.source import here, identify
@@ -38,6 +38,7 @@ from ftstab.running.remarks import (
     training_remarks,
     unused_remarks,
 )
+from ftstab.running.sources import Readers, asked_readers, learned_readers, placed
 from ftstab.spec import Parts, Study, Template, load_parts
 from ftstab.stopping import stopping_rule
 from ftstab.store import Records, open_store, store_root
@@ -100,8 +101,7 @@ class _Checks:
         try:
             return action()
         except FtstabError as error:
-            text = str(error)
-            self.faults.append(text if text.startswith(where) else f"{where}: {text}")
+            self.faults.append(placed(where, error))
             return None
 
     def all(self) -> None:
@@ -118,8 +118,9 @@ class _Checks:
             "base.model", ("base.model", "base.revision"), lambda: identify(study.base, base_dir)
         )
         self._judges()
-        learned = self._read(self._learned())
-        asked = self._read(self._asked())
+        learned = self._read(learned_readers(study, base_dir))
+        every = asked_readers(study, base_dir)
+        asked = self._read(every)
         trained = {where: rows for where, rows in learned.items() if where.startswith("data.")}
         if "data.mix" in trained:
             judged = {where: rows for where, rows in asked.items() if where.endswith(".benchmark")}
@@ -131,7 +132,7 @@ class _Checks:
         self.notes += left_out_remarks({where: s.left_out for where, s in (learned | asked).items()})
         split = study.evaluation.split
         halves = None
-        if asked.keys() == self._asked().keys():
+        if asked.keys() == every.keys():
             halves = self.attempt(
                 "evaluation.split",
                 ("evaluation.split",),
@@ -177,7 +178,7 @@ class _Checks:
         if len(self.faults) == before:
             self.attempt("evaluation", (), lambda: role_judges(evaluation, base_dir))
 
-    def _read(self, readers: dict[str, Callable[[], RowSet]]) -> dict[str, RowSet]:
+    def _read(self, readers: Readers) -> dict[str, RowSet]:
         """The sets that can be read, by place."""
         found = {}
         for where, reader in readers.items():
@@ -186,32 +187,6 @@ class _Checks:
             rows = self.attempt(where, (reads,), reader)
             if rows is not None:
                 found[where] = rows
-        return found
-
-    def _learned(self) -> dict[str, Callable[[], RowSet]]:
-        """What reads each set that is trained on, by place."""
-        study = self.study
-        sources = {"data.train": study.data.train}
-        if study.data.mix is not None:
-            sources["data.mix"] = study.data.mix
-        if study.base.align is not None:
-            sources |= {f"base.align.{name}": getattr(study.base.align, name) for name in _ALIGN}
-        return {where: partial(read_rows, s, self.base_dir, True) for where, s in sources.items()}
-
-    def _asked(self) -> dict[str, Callable[[], RowSet]]:
-        """What reads each set that is asked, by place."""
-        evaluation, utility = self.study.evaluation, self.study.evaluation.utility
-        sources = {"evaluation.harmful.benchmark": evaluation.harmful.benchmark}
-        if evaluation.over_refusal is not None:
-            sources["evaluation.over_refusal.benchmark"] = evaluation.over_refusal.benchmark
-        found: dict[str, Callable[[], RowSet]] = {
-            where: partial(read_rows, source, self.base_dir, False) for where, source in sources.items()
-        }
-        found[asked_place(self.study, "utility")] = partial(read_tasks, utility, self.base_dir)
-        if utility.held_out is not None:
-            found[asked_place(self.study, "held_out")] = partial(
-                read_rows, utility.held_out, self.base_dir, True
-            )
         return found
 
     def _lengths(self, learned: Mapping[str, RowSet], can_ask: bool) -> None:

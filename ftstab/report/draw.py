@@ -156,6 +156,18 @@ def draw_frontier(data: FrontierFigure) -> Any:
             if group in ("beaten", "other", "infeasible") and not data.all_intervals:
                 trace.error_x = trace.error_y = None
             fig.add_trace(trace)
+    if data.named is not None:
+        point, word = data.named
+        fig.add_trace(
+            go.Scatter(
+                x=[x_scale * point.gain.value],
+                y=[y_scale * point.rate.value],
+                mode="markers",
+                marker={"color": GREEN, "size": 28, "symbol": "circle-open", "line": {"width": 3}},
+                hoverinfo="skip",
+                name=escape(word),
+            )
+        )
     drawn = [] if data.limit is None else [data.limit]
     fig.update_xaxes(
         title_text=escape(data.gain_axis.title),

@@ -6,8 +6,8 @@ Plain text and raw numbers (shares, nats); `draw` scales, escapes and colours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeVar
 
 from ftstab.frontier import FrontierRow, numbers
 from ftstab.outcome import Rate
@@ -44,6 +44,18 @@ class Axis:
     scale: float
 
 
+class Named(NamedTuple):
+    """The setting that a report names.
+
+    Attributes:
+        key: key of its outcome.
+        word: what it is called: picked, candidate ...
+    """
+
+    key: str
+    word: str
+
+
 @dataclass(frozen=True)
 class Point:
     """A setting, or a recipe, on the frontier plot.
@@ -78,6 +90,7 @@ class FrontierFigure:
         all_intervals: whether settings off the frontier show their intervals too.
         limit: the rate that `pick` allows by the study file; None where it sets no such limit.
         limit_text: what the limit is called, with its value.
+        named: the setting that is named, and what it is called; None where none is, or it isn't drawn.
     """
 
     points: tuple[Point, ...]
@@ -88,6 +101,7 @@ class FrontierFigure:
     all_intervals: bool
     limit: float | None = None
     limit_text: str = ""
+    named: tuple[Point, str] | None = None
 
 
 def rate_of(row: FrontierRow) -> Rate | None:
@@ -131,7 +145,7 @@ def gain_axis(start: FrontierRow) -> Axis:
 
 
 def frontier_figure(
-    rows: Sequence[FrontierRow], start: FrontierRow, limit: float | None = None
+    rows: Sequence[FrontierRow], start: FrontierRow, limit: float | None = None, named: Named | None = None
 ) -> FrontierFigure:
     """Return the frontier plot; settings without numbers are left to the table.
 
@@ -139,6 +153,7 @@ def frontier_figure(
         rows: the settings.
         start: the start model.
         limit: what `pick` allows the rate by the study file.
+        named: the setting that the report names.
     """
     by_key = ranks(rows)
     points = []
@@ -147,7 +162,8 @@ def frontier_figure(
         if rate is None or gained is None:
             continue
         points.append(Point(row.key, _group(row), by_key.get(row.key), gained, rate, tuple(hover(row))))
-    return frontier_plot(points, start, limit)
+    ringed = None if named is None else next(((p, named.word) for p in points if p.key == named.key), None)
+    return replace(frontier_plot(points, start, limit), named=ringed)
 
 
 def frontier_plot(points: Sequence[Point], start: FrontierRow, limit: float | None) -> FrontierFigure:
@@ -174,6 +190,11 @@ def frontier_plot(points: Sequence[Point], start: FrontierRow, limit: float | No
     return FrontierFigure(
         tuple(points), tuple(line), gain_axis(start), rate_axis(start), by, few, limit, told
     )
+
+
+def named_text(point: Point, word: str) -> str:
+    """Return which setting ``point`` is, by its number where it has one in the plot, and what it is called."""
+    return f"{'the setting named above' if point.rank is None else f'number {point.rank}'} ({word})"
 
 
 def hover(row: FrontierRow) -> list[str]:

@@ -19,6 +19,7 @@ from ftstab.recipe_frontier import recipe_frontier
 from ftstab.report.boxes import facts_box, missing_box, statement_box
 from ftstab.report.draw import draw_frontier
 from ftstab.report.escape import escape, prose
+from ftstab.report.figures import Named
 from ftstab.report.fresh import FRESH_TEXT, fresh_table
 from ftstab.report.html import Page, write_page
 from ftstab.report.recipes import recipes_caption, recipes_figure, recipes_table
@@ -52,6 +53,7 @@ def write_report(
     searched: History | None = None,
     unfinished: Unfinished | None = None,
     fresh: Sequence[FreshRecipe] = (),
+    named: Named | None = None,
 ) -> None:
     """Write the report of a study to ``path``, replacing a file there at once or not at all.
 
@@ -71,10 +73,12 @@ def write_report(
         searched: what the study's search has asked; None where it doesn't search.
         unfinished: what is planned and not measured; None says nothing of a plan.
         fresh: recipes that were trained again with fresh seeds.
+        named: the setting that the statements name, ringed on the frontier.
     """
     measured = (rows, outcomes, start, study, signals, statements, made_with)
     write_page(
-        render(*measured, unseen_categories, errors, arms, stability, searched, unfinished, fresh), path
+        render(*measured, unseen_categories, errors, arms, stability, searched, unfinished, fresh, named),
+        path,
     )
 
 
@@ -93,6 +97,7 @@ def render(
     searched: History | None = None,
     unfinished: Unfinished | None = None,
     fresh: Sequence[FreshRecipe] = (),
+    named: Named | None = None,
 ) -> str:
     """Return the page of `write_report` as text."""
     origin = start_row(start, study)
@@ -121,7 +126,7 @@ def render(
         data = recipes_figure(recipes, origin, pick_limit(study))
         page.plot("recipes", draw_frontier(data), recipes_caption(recipes, origin))
         page.add(recipes_table(recipes, origin))
-    add_settings(page, rows, origin, summary, study, classes, unseen_categories, recipes)
+    add_settings(page, rows, origin, summary, study, classes, unseen_categories, recipes, named)
     if searched is not None and searched.asked:
         page.section("The search", search_text(searched))
         plot = search_plot(searched)

@@ -22,7 +22,7 @@ from ftstab.report.draw_harm import association_plot, association_text, importan
 from ftstab.report.draw_rise import iso_harm_plot, levels_at_start, rise_plot
 from ftstab.report.draw_runs import averages_width, draw_averages, draw_stability, draw_steps
 from ftstab.report.escape import escape, prose
-from ftstab.report.figures import frontier_figure, gain_axis, measured_rate, rate_axis
+from ftstab.report.figures import Named, frontier_figure, gain_axis, measured_rate, named_text, rate_axis
 from ftstab.report.heat import heat_figures
 from ftstab.report.html import PANELS, Page
 from ftstab.report.runs import Signals, average_figure, stability_figure, step_figure
@@ -43,8 +43,10 @@ def add_settings(
     classes: FrontierClasses | None,
     unseen: Collection[str],
     recipes: Recipes | None,
+    named: Named | None,
 ) -> None:
-    """Add the frontier, heat maps and categories; ``unseen``: categories without refusal demonstrations."""
+    """Add the frontier, heat maps and categories; ``unseen``: categories without refusal demonstrations, ``named``: the
+    setting that the report names."""
     page.section("The frontier" if len(study.seeds.search) == 1 else "The frontier of single runs")
     text = (
         "Each point is a setting, with 95 % intervals over prompts on both axes; lower and further right "
@@ -55,7 +57,9 @@ def add_settings(
         text += f" {summary.diverged} diverged settings have no numbers and stand in the table."
     if stopped := stopped_text(rows):
         text += f" {stopped[0].upper()}{stopped[1:]}."
-    data = frontier_figure(rows, start, pick_limit(study))
+    data = frontier_figure(rows, start, pick_limit(study), named)
+    if data.named is not None:
+        text += f" Ringed: {named_text(*data.named)}."
     if data.limit_text:
         text += f" Dashed: the {data.limit_text}, which `pick` holds upper ends against."
     if not data.all_intervals:

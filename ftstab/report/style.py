@@ -70,7 +70,8 @@ figcaption, .note { font-size: .9rem; color: var(--soft); max-width: 90ch; }
 .edge::before { left: 0; background: linear-gradient(to right, rgba(0, 0, 0, .22), transparent); }
 .edge::after { right: 0; background: linear-gradient(to left, rgba(0, 0, 0, .22), transparent); }
 .less > .edge::before, .more > .edge::after { opacity: 1; }
-.plot { width: 100%; overflow: hidden; }
+.plot { width: 100%; overflow: hidden; padding-top: 28px; box-sizing: content-box; }
+.plot .modebar-container { top: -28px !important; } /* above the figure: a legend may reach to its corner */
 .scroll { overflow: auto; max-height: max(85vh, 1100px);
   border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; width: 100%; }
@@ -110,7 +111,7 @@ td small { color: var(--soft); font-weight: 400; }
   .scroll { overflow: visible; max-height: none; border: 0; } thead th { position: static; }
   table { font-size: 5.6pt; }
   th, td, thead button { padding: .15rem .2rem; } td, th { white-space: normal; } td.wide { min-width: 0; }
-  .plot { min-width: 0 !important; } .pan { overflow: visible; }
+  .plot { min-width: 0 !important; padding-top: 0; } .pan { overflow: visible; }
   .modebar-container, .cut > .hint, summary { display: none; } .edge::before, .edge::after { display: none; }
   #outcomes :is(th, td):first-child { position: static; box-shadow: none; }
   #outcomes { -webkit-print-color-adjust: exact; print-color-adjust: exact; }

