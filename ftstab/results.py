@@ -323,7 +323,13 @@ def open_results(argument: str) -> Results:
     stored = Records(open_store(root)).study(study.study) if root.is_dir() else None
     if stored is None:
         command = shlex.join(["ftstab", "run", argument])
-        raise StudyError(f"study {study.study}: nothing of it in {root}; run `{command}` first")
+        elsewhere = (
+            ""
+            if Path(study.store).is_absolute()
+            else f"; where it was run from another folder, whose `store: {study.store}` is another, name the study's "
+            "own folder in there"
+        )
+        raise StudyError(f"study {study.study}: nothing of it in {root}; run `{command}` first{elsewhere}")
     identities = recorded(study.study, stored)
     ran = parse_recorded(stored[0], where=str(root / study.study))
     changed = [section for section in ("base", "data") if getattr(study, section) != getattr(ran, section)]

@@ -145,6 +145,8 @@ def _confirmed(results: Results, found: Pick, look: Look) -> Selection:
     )
     how += " and the constraints of the study" if results.study.constraints else ""
     how += f"; confirmation half {reuse_words(look.reused)}" if look.reused else ""
+    others = sorted({name.rpartition("/")[0] for name in look.about["earlier"]} - {results.study.study})
+    how += f", of study {', '.join(others)}" if others else ""
     # Settings that weren't measured yet had no chance to be a candidate, whatever the study has since.
     how += f"; begun with {look.unfinished}" if look.unfinished else ""
     left = "".join(f" Left out: {described(rows[s])} ({why})." for s, why in look.left_out.items())

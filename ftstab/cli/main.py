@@ -293,7 +293,10 @@ def pick(
     ] = False,
     drop_weights: Annotated[
         bool,
-        typer.Option("--drop-weights", help="Delete the kept weights of all settings but the picked one."),
+        typer.Option(
+            "--drop-weights",
+            help="Delete the kept weights of all settings but the picked one; of all where nothing can be picked.",
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -11,11 +11,12 @@ from rich.console import Console
 from ftstab.card import check_new, check_recipe, renew_recipe, write_recipe, write_weights
 from ftstab.cli.command_line import errors
 from ftstab.confirm import ERROR_RATE, check_error_rate
+from ftstab.constraints import pick_limit
 from ftstab.errors import FtstabError, MisuseError
 from ftstab.extent import extent
 from ftstab.pick import check_limit
 from ftstab.results import Results, planned_elsewhere
-from ftstab.selection import Selection, pick_command, select
+from ftstab.selection import Selection, fresh_of, pick_command, select, unasked_seeds
 from ftstab.store import Lease
 from ftstab.terminal import say
 from ftstab.wording.settings import AVERAGES
@@ -83,11 +84,13 @@ class Weights:
     Attributes:
         needless: trajectory and setting of each.
         shared: how many more are kept because another study of the store plans them.
+        waiting: how many more are of fresh seeds of what is picked, which no look has asked yet.
         dropped: whether they were deleted.
     """
 
     needless: tuple[tuple[str, str], ...]
     shared: int
+    waiting: int
     dropped: bool
 
 
@@ -130,12 +133,22 @@ def answer(
         _hand_over(results, chosen, wanted, console)
     elif wanted.out or wanted.weights:
         console.print("nothing written: no setting keeps the limit", highlight=False)
-    if wanted.drop_weights and not chosen.picked:
-        raise FtstabError(
-            "--drop-weights: nothing is picked, so every kept weight may still be needed; confirm a candidate first "
-            "with --confirm"
+    if wanted.confirm and chosen.picked and wanted.out is None and limit != pick_limit(results.study):
+        say(
+            console,
+            "no recipe is written: what lies in the study's folder is about the study file's own limit; --out FILE "
+            "writes one",
         )
-    return chosen, _weights(results, chosen, wanted.drop_weights) if chosen.picked else None
+    if chosen.status == "candidate":
+        if wanted.drop_weights:
+            raise FtstabError(
+                "--drop-weights: there are candidates that no confirmation has tested, so every kept weight may still "
+                "be needed; confirm them first with --confirm"
+            )
+        return chosen, None
+    # Another limit may have candidates, so nobody is led to drop what is kept because this one has none.
+    wants = chosen.status != "none" or wanted.drop_weights
+    return chosen, _weights(results, chosen, wanted.drop_weights) if wants else None
 
 
 def _error_rate(wanted: Wanted) -> float:
@@ -169,7 +182,12 @@ def answer_json(results: Results, chosen: Selection, weights: Weights | None) ->
     kept = None
     if weights is not None:
         settings = [setting for _, setting in weights.needless]
-        kept = {"needless": settings, "dropped": weights.dropped, "kept_for_other_studies": weights.shared}
+        kept = {
+            "needless": settings,
+            "dropped": weights.dropped,
+            "kept_for_other_studies": weights.shared,
+            "kept_for_fresh_seeds": weights.waiting,
+        }
     # What the search half was asked on; what the confirmation half was stands with it.
     record = next((o.record for o in results.outcomes if chosen.row and o.key == chosen.row.key), None)
     return chosen.as_dict() | {"record": record, "weights": kept, "extent": extent(results).as_dict()}
@@ -177,12 +195,13 @@ def answer_json(results: Results, chosen: Selection, weights: Weights | None) ->
 
 def weights_text(results: Results, chosen: Selection, weights: Weights) -> str | None:
     """Return what is said of needless weights; None where there are none."""
-    assert chosen.look is not None
     shared = (
         f"; {weights.shared} more are planned by other studies of the store and stay"
         if weights.shared
         else ""
     )
+    if weights.waiting:
+        shared += f"; {weights.waiting} more are of fresh seeds that no confirmation has asked yet, and stay"
     count = len(weights.needless)
     some = (
         "the weights of 1 setting that isn't"
@@ -193,7 +212,7 @@ def weights_text(results: Results, chosen: Selection, weights: Weights) -> str |
         return None
     if weights.dropped:
         return f"dropped: {some} picked{shared}"
-    rate = chosen.look.question.error_rate
+    rate = ERROR_RATE if chosen.look is None else chosen.look.question.error_rate
     command = pick_command(results, chosen.found.limit, rate, "--drop-weights")
     return f"kept: {some} picked{shared}. To drop them:\n  {command}"
 
@@ -221,14 +240,25 @@ def _hand_over(results: Results, chosen: Selection, wanted: Wanted, console: Con
 
 
 def _weights(results: Results, chosen: Selection, drop: bool) -> Weights:
-    """Find the kept weights of settings of this study that aren't picked, and drop them if asked to."""
-    assert chosen.row is not None
-    kept, shared, elsewhere = [], 0, planned_elsewhere(results.records, results.study.study)
+    """Find the kept weights of settings of this study that nothing is to be asked of, and drop them if asked to.
+
+    Where nothing is picked these are all: no setting keeps the limit, or the confirmation has upheld none.
+    """
+    kept, shared, waiting = [], 0, 0
+    elsewhere = planned_elsewhere(results.records, results.study.study)
+    picked: set[str] = set()
+    unasked: set[str] = set()
+    if chosen.picked and chosen.row is not None and chosen.look is not None:
+        picked = {chosen.row.setting}
+        seeds = unasked_seeds(results, chosen.look)
+        unasked = {o.setting for o in fresh_of(results, chosen.row.setting) if o.seed in seeds}
     for plan in (results.plan, results.fresh_plan):
         for trajectory in plan.trajectories:
-            mine = {s.key for s in trajectory.settings} - {chosen.row.setting}
+            mine = {s.key for s in trajectory.settings} - picked
             for setting in mine & set(results.records.weight_settings(trajectory.key)):
-                if setting in elsewhere:
+                if setting in unasked:
+                    waiting += 1
+                elif setting in elsewhere:
                     shared += 1
                 else:
                     kept.append((trajectory.key, setting))
@@ -237,4 +267,4 @@ def _weights(results: Results, chosen: Selection, drop: bool) -> Weights:
         with Lease(results.records.store, results.study.study, say=lambda text: say(errors(), text)):
             for key, setting in kept:
                 results.records.delete_weights(key, setting)
-    return Weights(tuple(sorted(kept)), shared, drop)
+    return Weights(tuple(sorted(kept)), shared, waiting, drop)

@@ -19,6 +19,7 @@ from ftstab.looks import look_words, looks
 from ftstab.report.figures import Named
 from ftstab.report.page import write_report
 from ftstab.results import Results
+from ftstab.running.remarks import sample_remarks
 from ftstab.scorable import none_read_text
 from ftstab.selection import Status, select
 from ftstab.stability import stability_of
@@ -53,6 +54,10 @@ def make_report(results: Results, path: Path, command: str) -> Path:
     first = start_row(start, study)
     told = (start_text(first, study), none_read_text(rows), unrefused_text(rows, first))
     statements = [text for text in told if text is not None]
+    asked_of = {role: rate.n for role, rate in start.rates.items()}
+    if start.utility is not None:
+        asked_of["utility"] = start.utility.n
+    statements += sample_remarks(study, asked_of)
     limit, looked = pick_limit(study), looks(results.records, study.study)
     able = any(row.has_numbers for row in rows)
     chosen = None

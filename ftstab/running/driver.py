@@ -184,7 +184,8 @@ class _Driver:
         self._note_times(launched, landed)
         if self.stopping:
             raise InterruptedStudyError(
-                f"stopped: {len(results.outcomes)} of {len(self.plan.settings)} settings are saved. To go on:\n"
+                f"stopped: {len(results.outcomes)} of {len(self.plan.settings)} settings are saved, and how far the "
+                "trainings under way have come. To go on:\n"
                 f"  {self.context.command}"
             )
         return Finished(results, self.failures, self.trackers.lost)

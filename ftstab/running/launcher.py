@@ -41,13 +41,14 @@ class Context:
 class Event:
     """What a worker says.  It carries keys and numbers, never a prompt or an answer.
 
-    Kinds: ``phase`` (message says what it does), ``update`` (an optimizer step), ``outcome`` (a setting is in the
+    Kinds: ``phase`` (message says what it does), ``resumed`` (a training goes on from a saved step), ``update`` (an
+    optimizer step), ``outcome`` (a setting is in the
     store), ``failed`` (message says why the job can't finish), ``stopped`` (saved and stopped on request),
     ``worked`` (the worker leaves the job; seconds say what its time went to).  The launcher says ``lost`` of a worker
     that can't say anything any more, where another one goes on with its job (message says what killed it).
     """
 
-    kind: Literal["phase", "update", "outcome", "failed", "stopped", "worked", "lost"]
+    kind: Literal["phase", "resumed", "update", "outcome", "failed", "stopped", "worked", "lost"]
     trajectory: str
     step: int = 0
     last: int = 0

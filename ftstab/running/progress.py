@@ -110,6 +110,8 @@ class Show:
         if event.kind == "lost":
             self.note(f"{name}: its worker was lost ({event.message}); another goes on from what is stored")
             self._now.pop(name, None)
+        elif event.kind == "resumed":
+            self.note(f"{name}: continuing from step {event.step}")
         elif event.kind == "update":
             loss = "" if event.loss is None else f", loss {event.loss:.3f}"
             self._now[name] = f"{name}: step {event.step}/{event.last}{loss}"

@@ -228,7 +228,7 @@ class Trainer(AtWork):
         if state is None or not self.copies.complete(progress.trajectory.key, state.attempt, state.step):
             self.states.begin(progress)
         else:
-            self.phase(f"continuing from step {state.step}")
+            self.emit(Event("resumed", progress.trajectory.key, state.step))
             self.states.resume(progress, state)
         self.copies.begin(progress)
 

@@ -10,6 +10,10 @@ RECORDED = "recorded"
 """Context in which the file of a study that was run is validated; null stands for secrets that it should never have
 held, so that the study can be run again with a file that is mended."""
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""What the name of a study or judge looks like: it stands in paths and in keys."""
+NAME_WORDS = "a name of at most 64 letters, digits, `.`, `_` and `-` is wanted, a letter or digit first"
+
 MOST = 10**9
 """Most steps, rows of a batch, tokens or ranks that training takes: a larger number is a slip of the hand."""
 

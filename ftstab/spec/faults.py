@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ftstab.errors import nearest
-from ftstab.spec.closed import UNSHOWN
+from ftstab.spec.closed import NAME, NAME_WORDS, UNSHOWN
 from ftstab.spec.elsewhere import meant
 
 
@@ -41,6 +41,8 @@ def fault_line(error: Any, raw: Any, whole: type[BaseModel]) -> str:
     if kind == "model_type":
         keys = ", ".join(_known_keys(whole, loc, raw))
         return f"{path}: given {_short(given)}; a section is wanted, with keys of its own: {keys}"
+    if kind == "string_pattern_mismatch" and error["ctx"]["pattern"] == NAME:
+        message = NAME_WORDS
     if kind == "too_short" and not given:
         message = "give at least one value"
     if kind == "less_than_equal" and error["ctx"]["le"] == 1 and loc[0] == "constraints" and 1 < given <= 100:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 from ftstab.errors import nearest
-from ftstab.spec.closed import UNSHOWN, Closed
+from ftstab.spec.closed import NAME, UNSHOWN, Closed
 from ftstab.spec.variables import VariableName
 
 SINGLE = ("classifier", "endpoint", "guard")
@@ -19,7 +19,7 @@ SINGLE = ("classifier", "endpoint", "guard")
 KINDS = (*SINGLE, "agreement", "majority")
 """... and those that put several of them together."""
 
-JudgeName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+JudgeName = Annotated[str, Field(pattern=NAME)]
 Says = Literal["refused", "complied", "safe", "harmful", "unscored"]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from ftstab.spec.arms import Arm, EqualUtility, arm_faults
-from ftstab.spec.closed import Closed
+from ftstab.spec.closed import NAME, Closed
 from ftstab.spec.evaluation import Constraint, Evaluation
 from ftstab.spec.frontier import Frontier
 from ftstab.spec.posthoc import PostHoc, posthoc_faults
@@ -32,7 +32,7 @@ GpuName = Literal[
     "MI300X-192GB",
     "MI325X-256GB",
 ]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Align(Closed):

@@ -88,7 +88,8 @@ def associations(units: Units, level: float = LEVEL, seed: int = 0) -> Associati
     """
     count = len(units.units)
     if count < MIN_TRAJECTORIES:
-        why = f"{count} trajectories that can be compared: with fewer than {MIN_TRAJECTORIES} no correlation is printed"
+        counted = "1 trajectory" if count == 1 else f"{count} trajectories"
+        why = f"{counted} that can be compared: with fewer than {MIN_TRAJECTORIES} no correlation is printed"
         return Associations((), why, (), units)
     names = sorted({name for unit in units.units for name in unit.diagnostics})
     draws = _permutations(len(names) * len(HARMS))

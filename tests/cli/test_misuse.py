@@ -144,9 +144,8 @@ def test_a_limit_must_come_from_somewhere(finished: Finished, tmp_path: Path) ->
 
 
 def test_what_a_study_found_is_no_misuse(finished: Finished) -> None:
-    """No setting keeps the limit; nothing is picked; there are no labels."""
+    """No setting keeps the limit; there are no labels."""
     for args in (
-        ("pick", finished.study, "--drop-weights"),
         ("pick", finished.study, "--out", finished.lab.folder / "recipe.yaml"),
         ("judge", "corrected", finished.study),
     ):
@@ -162,6 +161,14 @@ def test_a_study_that_never_ran_is_told_a_command_that_works(lab: Lab) -> None:
     done = cli("frontier", study)
     assert done.code == 1
     assert f"run `ftstab run '{study}'` first" in done.err
+    assert "where it was run from another folder" not in done.err
+    relative = study.with_name("relative.yaml")
+    relative.write_text("".join(x for x in study.read_text().splitlines(True) if not x.startswith("store:")))
+    done = cli("frontier", relative)
+    assert (
+        "where it was run from another folder, whose `store: studies` is another, name the study's own"
+        in done.err
+    )
 
 
 def test_a_report_is_written_over_nothing_else(finished: Finished, tmp_path: Path) -> None:

@@ -61,8 +61,6 @@ def test_where_the_first_fails_nothing_is_picked(copy: Copy) -> None:
     assert "Nothing is confirmed of 3 candidates" in refused.out
     assert "written: " not in refused.out.replace("nothing written: ", "")
     assert not (copy.lab.folder / "r.yaml").exists()
-    done = cli("pick", copy.study, "--drop-weights")
-    assert "nothing is picked" in done.err
     recipe = copy.lab.folder / "r.yaml"
     cli("pick", copy.study, "--out", recipe, "--unconfirmed")
     assert yaml.safe_load(recipe.read_text())["recipe"]["status"].endswith("did not confirm it")
@@ -71,6 +69,11 @@ def test_where_the_first_fails_nothing_is_picked(copy: Copy) -> None:
     left = copy.lab.store / "small" / "candidate.yaml"
     assert yaml.safe_load(left.read_text())["recipe"]["status"].endswith("did not confirm it")
     assert not left.with_name("recipe.yaml").exists()
+    # Nothing more is to be asked of these weights.
+    done = cli("pick", copy.study, "--drop-weights")
+    assert done.code == 1
+    assert "dropped: the weights of" in done.out
+    assert copy.lab.pieces("weights") == {}
 
 
 def test_a_driver_that_was_killed_between_candidates_goes_on_with_the_next(copy: Copy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -20,6 +21,22 @@ def test_weights_that_other_studies_plan_are_not_dropped(copy: Copy) -> None:
     assert said["weights"]["needless"] == []
     assert said["weights"]["kept_for_other_studies"] == len(before) - 1
     assert copy.lab.pieces("weights") == before
+
+
+def test_weights_stay_while_a_candidate_is_untested_and_go_where_there_is_none(copy: Copy) -> None:
+    before = copy.lab.pieces("weights")
+    refused = cli("pick", copy.study, "--drop-weights")
+    assert refused.code == 1
+    assert "candidates that no confirmation has tested" in refused.err
+    none = cli("pick", copy.study, "--max-harmful", "0")
+    assert none.code == 1
+    assert "--drop-weights" not in none.out
+    assert copy.lab.pieces("weights") == before != {}
+    dropped = cli("pick", copy.study, "--max-harmful", "0", "--drop-weights", "--json")
+    assert dropped.code == 1
+    said = json.loads(dropped.out)
+    assert (said["status"], len(said["weights"]["needless"])) == ("none", len(before))
+    assert copy.lab.pieces("weights") == {}
 
 
 def test_weights_that_are_not_those_measured_confirm_nothing(copy: Copy) -> None:

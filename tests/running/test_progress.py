@@ -87,12 +87,14 @@ def test_a_trajectory_is_said_in_words_when_it_begins(results: Results) -> None:
     for _ in range(2):
         for job in (second, first):
             show.event(job, Event("phase", job.key, message="loading the model"))
+    show.event(first, Event("resumed", first.key, 4))
     show.failed(first, "out of memory")
     rates = [job.trunk.training.learning_rate for job in (second, first)]
     lines = out.getvalue().splitlines()
     assert lines[0].startswith("A trajectory is one training run; a setting is")
     assert lines[1:] == [
         *(f"trajectory {i} of 2: learning rate {number(rate)}, seed 0" for i, rate in enumerate(rates, 1)),
+        "trajectory 2: continuing from step 4",
         "trajectory 2 failed: out of memory",
     ]
 
