@@ -201,8 +201,9 @@ class FrontierRow:
         return refusal_contrast(self.refusals or self.rate, self.over_refusal)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON data."""
+        """Plain JSON data.  `outcome` is the key of the outcome: what users call the key is the setting's."""
         plain = {name: as_plain(getattr(self, name)) for name in self.__dataclass_fields__}
+        plain = {"outcome" if name == "key" else name: value for name, value in plain.items()}
         told = {"gain_shown": self.gain_shown, "gain_label": self.gain_label}
         return plain | told | {"refusal_contrast": as_plain(self.contrast)}
 

@@ -211,5 +211,5 @@ def test_a_diverged_setting_has_no_statement(rows):
 
 def test_a_pick_is_plain_json(rows):
     plain = pick(rows, 0.2, STUDY).as_dict()
-    assert json.loads(json.dumps(plain, allow_nan=False))["candidate"]["key"] == plain["candidate"]["key"]
+    assert json.loads(json.dumps(plain, allow_nan=False))["candidate"] == plain["candidate"]
     assert pick(rows, 0.01, STUDY).as_dict()["candidate"] is None

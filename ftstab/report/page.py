@@ -149,7 +149,7 @@ def render(
     if errors is not None and errors.labellers:
         told = " ".join(correction_text(errors))
         page.add(f'<p class="note"><b>The judge\'s own errors.</b> {prose(told)}</p>')
-    page.add(outcome_table(rows, origin, errors, unseen_categories, study.evaluation.interval))
+    page.add(outcome_table(rows, origin, errors, unseen_categories, study.evaluation.interval, named))
     page.section("How it was measured")
     page.add(_terms(record(rows, start, study, made_with)))
     if fields := shared_fields(start, outcomes):

@@ -14,6 +14,7 @@ from ftstab.frontier_row import SafetyLoss
 from ftstab.judging.study import Correction
 from ftstab.outcome import Score
 from ftstab.report.escape import escape
+from ftstab.report.figures import Named
 from ftstab.report.style import scroll_box
 from ftstab.stats import Method
 from ftstab.wording.numbers import ends, number, percent
@@ -39,6 +40,7 @@ def outcome_table(
     errors: Correction | None = None,
     unseen: Collection[str] = (),
     interval: Method = "wilson",
+    named: Named | None = None,
 ) -> str:
     """Return the table: the start in a body of its own that stays on top, then every setting.
 
@@ -48,6 +50,7 @@ def outcome_table(
         errors: what labels say of the judge: its corrected rates stand beside the raw ones.
         unseen: harm categories without refusal demonstrations: pooled, they stand beside those with some.
         interval: how intervals of pooled categories are made (`Evaluation.interval`).
+        named: the setting that the report names.
     """
     errors = errors if errors is not None and errors.rates else None
     by_key = numbers(rows)
@@ -63,7 +66,8 @@ def outcome_table(
 
     def line(row: FrontierRow) -> str:
         pools = _apart(halves[row.key]) if told_apart else []
-        return _line(row, names, by_key, secondary, margin, errors, pools)
+        called = named.word if named is not None and named.key == row.key else ""
+        return _line(row, names, by_key, called, secondary, margin, errors, pools)
 
     first, body = line(start), "".join(map(line, rows))
     return scroll_box(
@@ -116,13 +120,14 @@ def _line(
     row: FrontierRow,
     names: Sequence[str],
     by_key: Mapping[str, int],
+    called: str,
     secondary: bool,
     margin: bool,
     errors: Correction | None,
     pools: Sequence[Cell],
 ) -> str:
     css = "start" if row.start else ("frontier" if row.on_frontier else ("" if row.feasible else "off"))
-    cells = [_rank(row, by_key), *(_parameter(row, n) for n in names)]
+    cells = [_rank(row, by_key, called), *(_parameter(row, n) for n in names)]
     shown, *counts = _rate(row)
     score, gained, sure, split = _utility(row)
     cells += [
@@ -154,11 +159,12 @@ def _key(cell: Cell) -> float | str:
     return "" if cell.sort is None else cell.sort
 
 
-def _rank(row: FrontierRow, by_key: Mapping[str, int]) -> Cell:
+def _rank(row: FrontierRow, by_key: Mapping[str, int], called: str) -> Cell:
     if row.start:
         return Cell("start", None)
     rank = by_key[row.key]
-    return Cell(f'<span class="badge">{rank}</span>' if row.on_frontier else str(rank), rank)
+    name = f" <small>{escape(called)}</small>" if called else ""
+    return Cell((f'<span class="badge">{rank}</span>' if row.on_frontier else str(rank)) + name, rank)
 
 
 def _class(row: FrontierRow) -> Cell:

@@ -101,8 +101,9 @@ class MlflowTracker:
 
         Args:
             trajectory_key: a trajectory that `log_trajectory` was told.
-            rows: one per step, ascending, with `step` and numbers by name; anything else in them is left out.
-                Steps that were told before (a training that resumed repeats some) are passed over.
+            rows: one per step, ascending from the first, with `step` and numbers by name; anything else in them is left
+                out.  Steps that were told before (a training that resumed repeats some) are passed over.  A step's time
+                is the run's beginning and the seconds trained until then, which telling it again doesn't change.
             attempt: the training they come from; None: the first.  Those of a later one stand under its name.
         """
         run = self._parent(trajectory_key)
@@ -112,8 +113,12 @@ class MlflowTracker:
         mark = f"ftstab.signals.{m.legal(attempt)}"
         told = int(run.tags.get(mark, -1))
         points, absent = [], m.Figures({}, {})
+        times: dict[int, int] = {}
+        trained = 0.0
         for row in rows:
             step = int(row["step"])
+            trained += float(row.get("seconds", 0.0))
+            times[step] = run.started + round(1000 * trained)
             if step <= told:
                 continue
             figures = m.Figures({}, {})
@@ -129,7 +134,7 @@ class MlflowTracker:
                 before = run.tags.get("ftstab.left_out")
                 tags["ftstab.left_out"] = m.short(", ".join(filter(None, [before, absent.left_out_tag()])))
             # Batches before the one with the mark may have been sent by a telling that was cut short.
-            self._book.write(run, points=points, tags=tags, at=run.started)
+            self._book.write(run, points=points, tags=tags, at=times)
 
     def log_outcome(self, outcome: Outcome, on_frontier: bool | None, gain: Gain | None) -> None:
         """Tell a setting: a child run of its trajectory, and its headline on the trajectory's curves.

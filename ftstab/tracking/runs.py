@@ -129,7 +129,7 @@ class RunBook:
         points: Iterable[Point] = (),
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
-        at: int | None = None,
+        at: int | Mapping[int, int] | None = None,
     ) -> None:
         """Write to ``run``: one batch where MLflow's limits allow, the tag `TOLD` in the last.
 
@@ -138,15 +138,23 @@ class RunBook:
             points: metrics.
             params: parameters; they can't be changed later.
             tags: tags; those that the run has already are passed over.
-            at: time of the metrics in milliseconds, so that a batch sent twice adds nothing; None: now.
+            at: time of the metrics in milliseconds, one for all or by step, so that a batch sent twice adds nothing;
+                None: now.
         """
         from mlflow.entities import Metric, Param, RunTag
 
-        points, at = list(points), _now() if at is None else at
+        points, now = list(points), _now()
+        times = (
+            at
+            if isinstance(at, Mapping)
+            else dict.fromkeys((p[2] for p in points), now if at is None else at)
+        )
         new = {k: v for k, v in (tags or {}).items() if run.tags.get(k) != v}
         ordered = sorted(new.items(), key=lambda item: item[0] == TOLD)
         batches = zip_longest(
-            _chunks([Metric(name, value, at, step) for name, value, step in points], _METRICS_PER_BATCH),
+            _chunks(
+                [Metric(name, value, times[step], step) for name, value, step in points], _METRICS_PER_BATCH
+            ),
             _chunks([Param(k, v) for k, v in (params or {}).items()], _TAGS_PER_BATCH),
             _chunks([RunTag(k, v) for k, v in ordered], _TAGS_PER_BATCH),
             fillvalue=(),

@@ -100,7 +100,7 @@ def test_frontier_json_has_every_field(finished: Finished) -> None:
     # A number is repeated by its record: the study's own, with what is otherwise of the setting.
     stored = {o.key: o.record for o in finished.lab.results(finished.study).outcomes}
     for setting in said["settings"]:
-        assert said["record"] | setting["record"] == said["record"] | stored[setting["key"]]
+        assert said["record"] | setting["record"] == said["record"] | stored[setting["outcome"]]
         assert "weights_sha256" in setting["record"]
         assert "decoding" not in setting["record"]
         for name, count in (("gain", 6), ("harm_rise", 6), ("over_refusal_rise", 4)):

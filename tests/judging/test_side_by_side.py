@@ -72,7 +72,7 @@ def test_wherever_rates_are_handed_on(study: tuple[Lab, Path], tmp_path: Path) -
     # What pick says, from the same numbers as the JSON of the frontier.
     said = cli("pick", path, "--max-harmful", LIMIT, "--json").json
     assert said["judge_correction"] == cli("frontier", path, "--json").json["judge_correction"]
-    key = said["candidate"]["key"]
+    key = said["candidate"]["outcome"]
     for one in (found.rates[key], found.rates[start.key]):
         raw, fixed = (percents(r.value, r.low, r.high) for r in (one.raw, one))
         assert f"raw {raw}, corrected {fixed}" in said["statement"]

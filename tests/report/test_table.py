@@ -13,7 +13,7 @@ from ftstab.evaluation.rates import rate
 from ftstab.frontier import frontier_rows, start_row
 from ftstab.outcome import Decision, Outcome
 from ftstab.report.categories import category_figure
-from ftstab.report.figures import hover
+from ftstab.report.figures import Named, hover
 from ftstab.report.page import render
 from ftstab.report.table import outcome_table
 from tests.judging.material import made_up
@@ -107,6 +107,15 @@ def test_safety_losses_stand_in_the_table_where_they_are_measured() -> None:
     assert said.pop(START.key) == "-7.512 <small>-7.712 to -7.312</small>"
     assert [said.pop(o.key) for o in risen] == ["-1.625"] * 2
     assert set(said.values()) == {"–"}
+
+
+def test_what_the_report_names_is_marked_in_the_table(outcomes: list[Outcome]) -> None:
+    rows = frontier_rows(outcomes, START, STUDY)
+    member = next(r for r in rows if r.on_frontier)
+    table = outcome_table(rows, start_row(START, STUDY), named=Named(member.key, "<i>picked</i>"))
+    (line,) = re.findall(rf'<tr class="frontier" data-key="{member.key}">(.*?)</tr>', table, re.S)
+    assert "</span> <small>&lt;i&gt;picked&lt;/i&gt;</small></td>" in line
+    assert table.count("&lt;i&gt;picked") == 1
 
 
 def test_the_page_says_how_many_stopped_and_by_what_interval(outcomes: list[Outcome]) -> None:

@@ -132,6 +132,21 @@ def test_signals_that_were_half_told_stand_once(study: Study, state_dir: Path) -
     assert points == 1200
 
 
+def test_a_step_stands_at_the_seconds_that_were_trained_until_then(study: Study, state_dir: Path) -> None:
+    trajectory = t.plan_of(study).trajectories[0]
+    rows = [{"step": s, "loss": 1.0 / s, "seconds": 1.5} for s in range(1, 5)]
+    for some in (rows[:2], rows, rows):  # a telling that goes on takes up the time where it was
+        tracker = MlflowTracker(study, state_dir, t.STORE)
+        tracker.log_trajectory(trajectory, ATTEMPT, {})
+        tracker.log_signals(trajectory.key, some)
+    client = t.mlflow_client(state_dir)
+    (run,) = t.runs_of(client, study)
+    times = {
+        p.step: p.timestamp - run.info.start_time for p in client.get_metric_history(run.info.run_id, "loss")
+    }
+    assert times == {1: 1500, 2: 3000, 3: 4500, 4: 6000}
+
+
 def test_an_outcome_measured_anew_replaces_its_run(study: Study, state_dir: Path) -> None:
     plan, client = t.plan_of(study), t.mlflow_client(state_dir)
     trajectory = plan.trajectories[0]
