@@ -37,7 +37,7 @@ from ftstab.selection import fresh_of, question_of, search_pick, unasked_seeds
 from ftstab.statement import failure
 from ftstab.store import Lease
 from ftstab.terminal import say
-from ftstab.wording.settings import described
+from ftstab.wording.settings import described, trained_words
 
 NOT_KEPT = "its weights aren't kept any more"
 
@@ -261,9 +261,8 @@ class _Confirming:
         trajectory, one = next((t, s) for t in plan.trajectories for s in t.settings if s.key == setting)
         found = _of(outcomes, setting)
         job = Job(replace(trajectory, settings=(one,)), confirms=found.key)
-        return Asked(
-            job, found, self.half.questions.outcome_key(setting), f"step {one.step}, seed {found.seed}"
-        )
+        name = f"{trained_words(trajectory, self.results.study)}, step {one.step}, {one.profile.label}"
+        return Asked(job, found, self.half.questions.outcome_key(setting), name)
 
     def _left_out(self) -> dict[str, str]:
         """Candidates that can't be tested, each with the reason: neither weights nor answers to this half are there.

@@ -42,9 +42,9 @@ def asked_readers(study: Study, base_dir: Path) -> Readers:
 
 
 def placed(where: str, error: Exception) -> str:
-    """Return what ``error`` says, with the place in the study file before it unless it names that itself."""
+    """Return what ``error`` says, after the place in the study file unless it begins with one of the same section."""
     text = str(error)
-    return text if text.startswith(where) else f"{where}: {text}"
+    return text if text.startswith((where, f"{where.partition('.')[0]}.")) else f"{where}: {text}"
 
 
 def check_sources(study: Study, base_dir: Path, absent: bool = False) -> None:
