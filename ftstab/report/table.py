@@ -163,7 +163,8 @@ def _rank(row: FrontierRow, by_key: Mapping[str, int], called: str) -> Cell:
     if row.start:
         return Cell("start", None)
     rank = by_key[row.key]
-    name = f" <small>{escape(called)}</small>" if called else ""
+    # How far it is confirmed stands above; the column is narrow.
+    name = f" <small>{escape(called.partition(',')[0])}</small>" if called else ""
     return Cell((f'<span class="badge">{rank}</span>' if row.on_frontier else str(rank)) + name, rank)
 
 

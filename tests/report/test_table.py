@@ -112,7 +112,7 @@ def test_safety_losses_stand_in_the_table_where_they_are_measured() -> None:
 def test_what_the_report_names_is_marked_in_the_table(outcomes: list[Outcome]) -> None:
     rows = frontier_rows(outcomes, START, STUDY)
     member = next(r for r in rows if r.on_frontier)
-    table = outcome_table(rows, start_row(START, STUDY), named=Named(member.key, "<i>picked</i>"))
+    table = outcome_table(rows, start_row(START, STUDY), named=Named(member.key, "<i>picked</i>, not at all"))
     (line,) = re.findall(rf'<tr class="frontier" data-key="{member.key}">(.*?)</tr>', table, re.S)
     assert "</span> <small>&lt;i&gt;picked&lt;/i&gt;</small></td>" in line
     assert table.count("&lt;i&gt;picked") == 1
