@@ -165,4 +165,8 @@ def reached(steps: Sequence[float], rising: Sequence[float], level: float) -> fl
     if after is None:
         return None
     curve = PchipInterpolator(steps, rising)
-    return float(brentq(lambda x: float(curve(x)) - level, steps[after - 1], steps[after]))
+    first, last = steps[after - 1], steps[after]
+    # At a point of its own the curve may lie a rounding off it, so that a level met there exactly is met nowhere.
+    if curve(last) <= level or curve(first) >= level:
+        return float(last if curve(last) <= level else first)
+    return float(brentq(lambda x: float(curve(x)) - level, first, last))

@@ -103,6 +103,16 @@ def test_rates_are_made_to_rise_by_pooling() -> None:
     assert reached([0, 10], [0.0, 1.0], 0.25) == pytest.approx(2.5)
 
 
+def test_a_level_that_a_step_meets_exactly_is_reached_there() -> None:
+    assert reached([0, 5, 10, 20], [0, 1 / 60, 4 / 60, 6 / 60], 0.1) == 20
+    for hits in range(1, 12):
+        for earlier in range(hits):
+            rising = [0.0, earlier / 120, hits / 120, 1.0]
+            found = reached([0, 5, 10, 20], rising, hits / 120)
+            assert found == pytest.approx(10), rising
+            assert reached([0, 5, 10], rising[:3], hits / 120) == pytest.approx(10)
+
+
 def test_levels_outside_the_unit_interval_are_refused() -> None:
     with pytest.raises(ValueError, match="level 0"):
         iso_harm([], start(), [0])
