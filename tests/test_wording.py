@@ -203,3 +203,22 @@ def test_what_is_told_of_such_a_start_has_its_numbers():
     assert "answers to 120 harmful prompts 114 are not refused (89.5 to 97.7 %), and" in text
     assert "a setting with all 120 not refused would have 96.9 to 100.0 %, which overlaps" in text
     assert "`base.align`" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.99995, "0.99995"),
+        (0.99991, "0.99991"),
+        (0.9999, "0.9999"),
+        (0.999, "0.999"),
+        (0.9995, "0.9995"),
+        (0.98, "0.98"),
+        (1.0, "1"),
+        (1 - 1e-9, "0.999999999"),
+        (-0.99995, "-0.99995"),
+        (3e-5, "3e-5"),
+    ],
+)
+def test_a_decay_near_one_keeps_its_distance_from_it(value: float, text: str) -> None:
+    assert number(value) == text

@@ -13,6 +13,7 @@ from ftstab.compare import CATEGORY_PROMPTS, FALSE_DISCOVERIES, Comparison, Rate
 from ftstab.data.rows import read_rows
 from ftstab.errors import MisuseError
 from ftstab.frontier import FrontierRow, frontier_rows, start_row
+from ftstab.frontier_row import make_row
 from ftstab.recipes import by_recipe, recipe_of
 from ftstab.results import Results
 from ftstab.stats import NewRun
@@ -49,7 +50,9 @@ def comparison(results: Results, first: str, second: str) -> tuple[Comparison, l
         None if b.start else recipes[recipe_of(b)],
     )
     by_key = {row.key: row for row in rows} | {start.key: start_row(start, study)}
-    return found, [by_key[a.key], by_key[b.key]]
+    # A fresh seed is no setting to choose among, so no row of the frontier.
+    varied = rows[0].varied if rows else ()
+    return found, [by_key.get(one.key) or make_row(one, start, study, varied) for one in (a, b)]
 
 
 def _prompt_categories(results: Results) -> list[str | None]:

@@ -45,7 +45,7 @@ def strength_of(
     arm = filled(arm, study)
     if any(training.get(name) != value for name, value in arm.training.items()):
         return None
-    if profile.kind != arm.averaging:
+    if _arm_kind(profile, study) != arm.averaging:
         return None
     if arm.steps not in (None, step) or arm.interpolation not in (None, interpolation):
         return None
@@ -73,3 +73,14 @@ def in_an_arm(
         strength_of(arm, study, training, step, profile, interpolation) is not None
         for arm in study.arms.values()
     )
+
+
+def _arm_kind(profile: Profile, study: Study) -> str | None:
+    """The kind of average that an arm knows ``profile`` by; None where it has no place in one.
+
+    A decay that is rebuilt is as much a strength as one that is tracked, unless the same is tracked beside it.
+    """
+    if profile.kind != "posthoc_exponential":
+        return profile.kind
+    tracked = {spec.decay for spec in study.axes.averaging or [] if spec.kind == "exponential"}
+    return None if profile.value in tracked else "exponential"

@@ -97,6 +97,7 @@ def run_study(
     with Lease(store, study.study, say=partial(say, console)) as lease:
         before = records.study(study.study)
         check_same(study, records, before, prepared.identities)
+        carried = about_now(study, before) if before else {}
         about = {
             "identities": asdict(prepared.identities),
             "base_dir": str(base_dir),
@@ -104,7 +105,9 @@ def run_study(
             "context": prepared.context,
             "times": before[1].get("times", []) if before else [],
             FRESH: before[1].get(FRESH, {}) if before else {},
-            ASKED: about_now(study, before).get(ASKED, []) if before else [],
+            ASKED: carried.get(ASKED, []),
+            # A search that was over is over still, though this run may end before it has looked.
+            OVER: carried.get(OVER),
             DECLARED: before[1].get(DECLARED) if before else None,
         }
         records.put_study(study.study, study_text(study), about)

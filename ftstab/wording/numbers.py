@@ -6,6 +6,8 @@ import math
 
 SMALL = 0.01
 """Numbers below are written with a power of ten."""
+NEAR_ONE = 0.999
+"""Numbers between it and 1 are written to four digits of their distance from 1."""
 
 
 def number(value: object) -> str:
@@ -21,6 +23,10 @@ def number(value: object) -> str:
     if 0 < abs(value) < SMALL:
         digits, power = f"{value:.3e}".split("e")
         return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    if NEAR_ONE < abs(value) < 1:
+        # What counts of a decay is how far it is from 1: four digits would make .99995 a 1.
+        places = 3 - math.floor(math.log10(1 - abs(value)))
+        return f"{value:.{places}f}".rstrip("0")
     return f"{value:.4g}"
 
 

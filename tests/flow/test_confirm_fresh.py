@@ -86,6 +86,10 @@ def test_fresh_seeds_that_come_later_are_a_look_of_their_own(copy: Copy) -> None
     assert (run["seed"], run["rate"]["n"]) == (1, found["start"]["rate"]["n"])
     assert set(recipe["found"]) < {s["setting"] for s in found["settings"]}
     assert "Fresh seeds: recipes 1, runs 1;" in cli("frontier", copy.study).out
+    # A fresh seed is compared like any setting.
+    (seed,) = copy.lab.results(copy.study).fresh
+    compared = cli("compare", copy.study, "1", seed.setting, "--json").json
+    assert [s["setting"] for s in compared["settings"]][1] == seed.setting
     # What is still to be asked isn't dropped.
     dropped = cli("pick", copy.study, "--drop-weights")
     assert "; 1 more are of fresh seeds that no confirmation has asked yet, and stay" in " ".join(

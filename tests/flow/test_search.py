@@ -9,9 +9,11 @@ from pathlib import Path
 import optuna
 import pytest
 
+from ftstab.errors import TrackingError
 from ftstab.extent import extent
 from ftstab.plan import Point
 from ftstab.results import ASKED, OVER
+from ftstab.running.trackers import Trackers
 from tests.lab import Lab, cli, until
 
 AXES = {
@@ -55,6 +57,19 @@ def test_a_search_spends_its_budget_and_no_more(searched):
     assert extent(results).whole
     killed = replace(results, about=results.about | {OVER: None})
     assert not extent(killed).whole
+
+
+def test_a_search_that_is_over_stays_over_where_a_later_run_fails_early(searched, monkeypatch):
+    lab, study, _ = searched
+
+    def unreachable(self, results):
+        raise TrackingError("no MLflow")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trackers, "begin", unreachable)
+        assert cli("run", study).code == 1
+    assert lab.results(study).about[OVER] is not None
+    assert extent(lab.results(study)).whole
 
 
 def test_every_setting_is_one_complete_trial(searched):

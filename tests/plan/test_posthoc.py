@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from ftstab.outcome import Profile, StoredShadows
-from ftstab.plan import setting_recipe
+from ftstab.plan import setting_recipe, strength_of, study_plan
 from ftstab.plan.memory import shadows
-from tests.plan.material import only
+from tests.plan.material import only, study
 
 AXES: dict[str, Any] = {"steps": [20, 40], "ema_decay": [0, 0.8, 0.9]}
 POSTHOC: dict[str, Any] = {"decays": [0.97, 0.8], "every": 10}
@@ -73,3 +73,18 @@ def test_profiles_are_written_as_before_and_read_back() -> None:
     }
     assert Profile.model_validate(plain) == REBUILT
     assert REBUILT.label == "post-hoc ema 0.9"
+
+
+def test_an_arm_has_the_decays_that_are_rebuilt_and_each_once() -> None:
+    arms = {"ema": {"strength": "ema_decay"}, "named": {"decay": 0.9, "averaging": "exponential"}}
+    for more in ({}, {"averaging": [{"kind": "exponential", "decay": 0.9}]}):
+        asked = study(AXES | more, posthoc=POSTHOC, arms=arms)
+        (trajectory,) = study_plan(asked, "base", "data").trajectories
+        training = trajectory.training.model_dump()
+        found: dict[str, list[float]] = {name: [] for name in arms}
+        for name, arm in asked.arms.items():
+            for s in trajectory.settings:
+                strength = strength_of(arm, asked, training, s.step, s.profile, s.interpolation)
+                found[name] += [] if strength is None else [strength]
+        assert sorted(found["ema"]) == [0.8, 0.9]
+        assert len(found["named"]) == 1
