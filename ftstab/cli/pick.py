@@ -14,6 +14,7 @@ from ftstab.confirm import ERROR_RATE, check_error_rate
 from ftstab.constraints import pick_limit
 from ftstab.errors import FtstabError, MisuseError
 from ftstab.extent import extent
+from ftstab.looks import looks
 from ftstab.pick import check_limit
 from ftstab.results import Results, planned_elsewhere
 from ftstab.selection import Selection, fresh_of, pick_command, select, unasked_seeds
@@ -146,6 +147,12 @@ def answer(
                 "be needed; confirm them first with --confirm"
             )
         return chosen, None
+    own = pick_limit(results.study)
+    if wanted.drop_weights and not chosen.picked and own not in (None, limit):
+        raise FtstabError(
+            f"--drop-weights: nothing can be picked under {limit:g}, but the study's own limit is {own:g}, under which "
+            "these weights may still be needed; leave --max-harmful out"
+        )
     # Another limit may have candidates, so nobody is led to drop what is kept because this one has none.
     wants = chosen.status != "none" or wanted.drop_weights
     return chosen, _weights(results, chosen, wanted.drop_weights) if wants else None
@@ -246,10 +253,11 @@ def _weights(results: Results, chosen: Selection, drop: bool) -> Weights:
     """
     kept, shared, waiting = [], 0, 0
     elsewhere = planned_elsewhere(results.records, results.study.study)
-    picked: set[str] = set()
+    # What was picked under another limit was handed over as picked, and stays.
+    finished = (look for look in looks(results.records, results.study.study) if look.kind == "pick")
+    picked = {look.picked.setting for look in finished if look.picked is not None}
     unasked: set[str] = set()
     if chosen.picked and chosen.row is not None and chosen.look is not None:
-        picked = {chosen.row.setting}
         seeds = unasked_seeds(results, chosen.look)
         unasked = {o.setting for o in fresh_of(results, chosen.row.setting) if o.seed in seeds}
     for plan in (results.plan, results.fresh_plan):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
 from ftstab.running.weights import Keeper
 from tests.flow.candidates import Copy
@@ -32,8 +33,15 @@ def test_weights_stay_while_a_candidate_is_untested_and_go_where_there_is_none(c
     assert none.code == 1
     assert "--drop-weights" not in none.out
     assert copy.lab.pieces("weights") == before != {}
-    dropped = cli("pick", copy.study, "--max-harmful", "0", "--drop-weights", "--json")
-    assert dropped.code == 1
+    other = cli("pick", copy.study, "--max-harmful", "0", "--drop-weights")
+    assert other.code == 1
+    assert "nothing can be picked under 0, but the study's own limit is" in other.err
+    assert copy.lab.pieces("weights") == before
+    text = yaml.safe_load(copy.study.read_text())
+    text["constraints"]["harmful_response"]["max"] = 0.0
+    copy.study.write_text(yaml.safe_dump(text))
+    dropped = cli("pick", copy.study, "--drop-weights", "--json")
+    assert dropped.code == 1, dropped.err
     said = json.loads(dropped.out)
     assert (said["status"], len(said["weights"]["needless"])) == ("none", len(before))
     assert copy.lab.pieces("weights") == {}
